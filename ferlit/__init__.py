@@ -1,0 +1,1 @@
+"""Identity-aware facial expression recognition with PyTorch Lightning."""

@@ -1,0 +1,87 @@
+"""The command line: ``ferlit <command>``.
+
+Commands are imported when they are called, so that ``ferlit --help`` answers at once.
+"""
+
+import logging
+import os
+import shlex
+import sys
+from importlib import import_module
+
+from ferlit.errors import FerlitError
+
+COMMANDS = {
+    "fit": ("train a network, then test it", "ferlit.training.cli:main"),
+    "validate": ("evaluate a checkpoint on the validation split", "ferlit.training.cli:main"),
+    "test": ("evaluate a checkpoint on the test split", "ferlit.training.cli:main"),
+    "predict": ("write a checkpoint's probabilities for all images", "ferlit.training.cli:main"),
+    "prepare": ("turn a database into a prepared store", "ferlit.data.cli:main"),
+}
+
+
+def _usage() -> str:
+    width = max(map(len, COMMANDS)) + 2
+    lines = [f"  {name:{width}}{text}" for name, (text, _) in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: ferlit COMMAND [OPTIONS]",
+            "",
+            "Identity-aware facial expression recognition.",
+            "",
+            "commands:",
+            *lines,
+            "",
+            "ferlit COMMAND --help describes a command; ferlit --version prints the version.",
+            "FERLIT_DEBUG=1 shows the traceback of an error.",
+        ]
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        arguments: What follows ``ferlit``; None takes it from the command line.
+
+    Returns:
+        The exit code: 0 done, 1 failed, 2 bad usage, 130 interrupted.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_usage())
+        return 0 if arguments else 2
+    command, *options = arguments
+    if command == "--version":
+        from importlib.metadata import version
+
+        print(f"ferlit {version('ferlit')}")
+        return 0
+    if command not in COMMANDS:
+        print(f"ferlit: unknown command {command!r}\n\n{_usage()}", file=sys.stderr)
+        return 2
+    module, function = COMMANDS[command][1].split(":")
+    messages = logging.StreamHandler()
+    logger = logging.getLogger("ferlit")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(messages)
+    try:
+        getattr(import_module(module), function)(command, options)
+    except KeyboardInterrupt as interrupt:
+        hint = str(interrupt) or f"ferlit {shlex.join(arguments)}"
+        print(f"\ninterrupted; to go on:\n  {hint}", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if os.environ.get("FERLIT_DEBUG"):
+            raise
+        kind = "" if isinstance(error, FerlitError) else f"{type(error).__name__}: "
+        print(f"ferlit {command}: {kind}{error}", file=sys.stderr)
+        return 1
+    finally:
+        logger.removeHandler(messages)
+    return 0
+
+
+def entry_point() -> None:
+    """The ``ferlit`` executable."""
+    sys.exit(main())

@@ -1,0 +1,226 @@
+"""The extended Cohn-Kanade database, CK+, as it is distributed.
+
+Lucey et al., The extended Cohn-Kanade dataset (CK+): a complete dataset for action unit and
+emotion-specified expression, CVPR Workshops 2010. Four archives unpack into one folder::
+
+    cohn-kanade-images/S005/001/S005_001_00000011.png           the last frame is the peak
+    Emotion/S005/001/S005_001_00000011_emotion.txt              "   3.0000000e+00"
+    Landmarks/S005/001/S005_001_00000011_landmarks.txt          needed for registration
+    FACS/S005/001/S005_001_00000011_facs.txt                    not used
+
+Only 327 of the 593 sequences have a label; the folders of the others are empty or absent. The last
+three frames of a labelled sequence are its records, as in Liu et al. 2017, Sec. 5.
+"""
+
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from ferlit.data.databases.base import Database
+from ferlit.data.records import record_table
+from ferlit.errors import DataError
+
+# The expressions by their code in the emotion files.
+CODES = ("neutral", "anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
+PUBLISHED_SUBJECTS = 118
+PUBLISHED_SEQUENCES = {
+    "anger": 45,
+    "contempt": 18,
+    "disgust": 59,
+    "fear": 25,
+    "happiness": 69,
+    "sadness": 28,
+    "surprise": 83,
+}
+_FRAMES = 3
+_ARCHIVES = {
+    "cohn-kanade-images": "extended-cohn-kanade-images.zip",
+    "Emotion": "Emotion_labels.zip",
+}
+# Above this share of the published sequences a copy is taken for the whole database.
+_WHOLE = 0.9
+
+_SUBJECT = re.compile(r"S\d{3}")
+_NUMBER = re.compile(r"\d{3}")
+_EMOTION_FILE = re.compile(r"(S\d{3}_\d{3})_\d+_emotion\.txt")
+_IMAGE_FILE = re.compile(r"(S\d{3}_\d{3})_(\d+)\.(?:png|jpe?g|tiff?)", re.IGNORECASE)
+logger = logging.getLogger(__name__)
+
+
+def read_ckplus(root: Path) -> pd.DataFrame:
+    """Read a tree that has the layout of CK+, whatever its size.
+
+    Args:
+        root: The folder that holds ``cohn-kanade-images`` and ``Emotion``.
+
+    Returns:
+        The record table: at most three frames of each labelled sequence.
+
+    Raises:
+        DataError: a folder is missing, an emotion file cannot be understood, or a labelled
+            sequence has no images.
+
+    >>> read_ckplus(Path("nowhere"))
+    Traceback (most recent call last):
+        ...
+    ferlit.errors.DataError: nowhere: there is no folder cohn-kanade-images; ...
+    """
+    for folder, archive in _ARCHIVES.items():
+        if not (root / folder).is_dir():
+            raise DataError(
+                f"{root}: there is no folder {folder}; unpack {archive} of the database there, or "
+                f"give the folder that holds {' and '.join(_ARCHIVES)}"
+            )
+    rows: list[dict[str, object]] = []
+    neutral, missing = [], []
+    for emotion_file in _emotion_files(root / "Emotion"):
+        folder_of_sequence = emotion_file.parent.relative_to(root / "Emotion")
+        subject, number = folder_of_sequence.parts
+        sequence = f"{subject}_{number}"
+        expression = CODES[read_emotion(emotion_file)]
+        if expression == "neutral":
+            neutral.append(sequence)
+            continue
+        frames = _frames(root / "cohn-kanade-images" / folder_of_sequence, sequence)
+        if not frames:
+            missing.append(sequence)
+        for frame in sorted(frames)[-_FRAMES:]:
+            image = frames[frame]
+            points = root / "Landmarks" / folder_of_sequence / f"{image.stem}_landmarks.txt"
+            rows.append(
+                {
+                    "image": image.relative_to(root).as_posix(),
+                    "expression": expression,
+                    "identity": subject,
+                    "sequence": sequence,
+                    "frame": frame,
+                    "landmarks": points.relative_to(root).as_posix() if points.is_file() else "",
+                }
+            )
+    if missing:
+        raise DataError(
+            f"{root}: {len(missing)} labelled sequences have no images in cohn-kanade-images: "
+            f"{_some(missing)}; unpack {_ARCHIVES['cohn-kanade-images']} completely, or remove "
+            "their emotion files"
+        )
+    if neutral:
+        logger.warning(
+            "%s: %d sequences are labelled neutral, which is no class of CK+, and are left out: %s",
+            root,
+            len(neutral),
+            _some(neutral),
+        )
+    if not rows:
+        raise DataError(f"{root}: the folder Emotion holds no label of an expression")
+    return record_table(rows)
+
+
+def read_emotion(path: Path) -> int:
+    """The code in an emotion file, 0 to 7.
+
+    Raises:
+        DataError: the file does not hold one.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "S005_001_00000011_emotion.txt")
+    ...     path.write_text("   3.0000000e+00") and read_emotion(path)
+    3
+    """
+    text = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        value = float(text.split()[0])
+        code = int(value)
+    except (IndexError, ValueError, OverflowError):
+        value, code = 0.0, -1
+    if code != value or code not in range(len(CODES)):
+        known = ", ".join(f"{code} {name}" for code, name in enumerate(CODES))
+        raise DataError(f"{path}: {text[:40]!r} is no emotion code; known are {known}")
+    return code
+
+
+def check_counts(records: pd.DataFrame, name: str) -> str:
+    """Compare a table of CK+ sequences with the published counts and log a difference.
+
+    A copy with nearly all sequences is held against every count, by a warning. A smaller one is
+    meant to be a part of the database and gets a line for information.
+
+    Args:
+        records: The table.
+        name: The database, for the message.
+
+    Returns:
+        What was logged, or "" where the counts agree.
+
+    >>> row = {"expression": "fear", "identity": "S005", "sequence": "S005_001"}
+    >>> check_counts(record_table([row]), "ckplus")
+    'ckplus: 1 labelled sequences of 1 subjects; the published database has 327 of 118'
+    """
+    sequences = records.drop_duplicates("sequence")
+    subjects = sequences["identity"].nunique()
+    found = sequences["expression"].value_counts().to_dict()
+    if found == PUBLISHED_SEQUENCES and subjects == PUBLISHED_SUBJECTS:
+        return ""
+    published = sum(PUBLISHED_SEQUENCES.values())
+    message = (
+        f"{name}: {len(sequences)} labelled sequences of {subjects} subjects; "
+        f"the published database has {published} of {PUBLISHED_SUBJECTS}"
+    )
+    if len(sequences) < _WHOLE * published:
+        logger.info(message)
+        return message
+    differences = [
+        f"{expression} {found.get(expression, 0)} instead of {count}"
+        for expression, count in PUBLISHED_SEQUENCES.items()
+        if found.get(expression, 0) != count
+    ]
+    message = "; ".join([message, *differences])
+    logger.warning(message)
+    return message
+
+
+def _read(root: Path) -> pd.DataFrame:
+    records = read_ckplus(root)
+    check_counts(records, CKPLUS.name)
+    return records
+
+
+def _emotion_files(folder: Path) -> Iterator[Path]:
+    """The emotion files in order, one a sequence; stray files and empty folders are passed over."""
+    for subject in _matching_folders(folder, _SUBJECT):
+        for number in _matching_folders(subject, _NUMBER):
+            files = sorted(path for path in number.iterdir() if _EMOTION_FILE.fullmatch(path.name))
+            if len(files) > 1:
+                raise DataError(f"{number}: {len(files)} emotion files, there must be one at most")
+            for path in files:
+                if not path.name.startswith(f"{subject.name}_{number.name}_"):
+                    raise DataError(f"{path}: the file lies in the folder of another sequence")
+                yield path
+
+
+def _matching_folders(folder: Path, pattern: re.Pattern[str]) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if pattern.fullmatch(p.name) and p.is_dir())
+
+
+def _frames(folder: Path, sequence: str) -> dict[int, Path]:
+    """The images of a sequence by their frame number."""
+    if not folder.is_dir():
+        return {}
+    matches = ((path, _IMAGE_FILE.fullmatch(path.name)) for path in sorted(folder.iterdir()))
+    return {int(match[2]): path for path, match in matches if match and match[1] == sequence}
+
+
+def _some(names: list[str], most: int = 5) -> str:
+    return ", ".join(names[:most]) + (" ..." if len(names) > most else "")
+
+
+CKPLUS = Database(
+    name="ckplus",
+    classes=tuple(PUBLISHED_SEQUENCES),
+    reader=_read,
+    layout="the folders cohn-kanade-images, Emotion and Landmarks of the CK+ archives",
+    sequence_rule="max",
+)

@@ -1,0 +1,127 @@
+"""FER2013: 35,887 aligned 48 x 48 faces from the web, with an official split and no identities.
+
+Goodfellow et al., Challenges in representation learning: a report on three machine learning
+contests, ICONIP 2013. It is passed on in several forms, all of which are read, in the root or in a
+folder ``fer2013`` below it:
+
+- ``fer2013.csv`` (emotion,pixels,Usage), or ``icml_face_data.csv`` (emotion, Usage, pixels, with
+  spaces in the header);
+- ``train.csv`` (emotion,pixels) and ``test.csv`` (pixels; its labels are withheld);
+- folders ``train/happy/Training_100.jpg``, ``test/happy/PublicTest_100.jpg``.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from ferlit.data.databases.base import Database
+from ferlit.data.images import csv_header, csv_rows
+from ferlit.data.records import EXPRESSIONS, canonical_expression, record_table
+from ferlit.errors import DataError
+
+# The expressions by their code in the CSV files.
+CODES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
+USAGES = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
+_WITH_USAGE = ("fer2013.csv", "icml_face_data.csv")
+_CHALLENGE = {"train.csv": "train", "test.csv": "test"}
+_IMAGES = {".jpg", ".jpeg", ".png"}
+_NAME = re.compile(rf"({'|'.join(USAGES)})_\d+\.(?:jpe?g|png)", re.IGNORECASE)
+_LAYOUT = "fer2013.csv, icml_face_data.csv, train.csv and test.csv, or the folders train and test"
+
+_Row = dict[str, object]
+
+
+def read_fer2013(root: Path) -> pd.DataFrame:
+    """Read FER2013 in any of its forms; a CSV file is preferred to folders.
+
+    Args:
+        root: The folder that holds it, or the one above.
+
+    Returns:
+        The record table; PublicTest is the validation split, PrivateTest the test split.
+
+    Raises:
+        DataError: it is in none of the forms, or an emotion, a Usage or a name is unknown.
+
+    >>> read_fer2013(Path("nowhere"))
+    Traceback (most recent call last):
+        ...
+    ferlit.errors.DataError: nowhere: there is no FER2013, that is fer2013.csv, ...
+    """
+    for folder in (root, root / "fer2013"):
+        for name in _WITH_USAGE:
+            if (folder / name).is_file():
+                return record_table(_rows_with_usage(folder / name, root))
+        if (folder / "train.csv").is_file():
+            files = [folder / name for name in _CHALLENGE if (folder / name).is_file()]
+            return record_table(row for path in files for row in _challenge_rows(path, root))
+        if (folder / "train").is_dir() or (folder / "test").is_dir():
+            return record_table(_rows_of_folders(folder, root))
+    raise DataError(f"{root}: there is no FER2013, that is {_LAYOUT}")
+
+
+def _rows_with_usage(path: Path, root: Path) -> Iterator[_Row]:
+    for row, (emotion, usage) in enumerate(csv_rows(path, ("emotion", "Usage"))):
+        if usage not in USAGES:
+            raise DataError(f"{path}#{row}: the Usage {usage!r}; known are {', '.join(USAGES)}")
+        yield {
+            "image": f"{path.relative_to(root).as_posix()}#{row}",
+            "expression": _expression(emotion, f"{path}#{row}"),
+            "split": USAGES[usage],
+        }
+
+
+def _challenge_rows(path: Path, root: Path) -> Iterator[_Row]:
+    is_labelled = "emotion" in csv_header(path)
+    if not is_labelled and path.name == "train.csv":
+        raise DataError(f"{path}: there is no column emotion")
+    for row, (text,) in enumerate(csv_rows(path, ("emotion" if is_labelled else "pixels",))):
+        yield {
+            "image": f"{path.relative_to(root).as_posix()}#{row}",
+            "expression": _expression(text, f"{path}#{row}") if is_labelled else "",
+            "split": _CHALLENGE[path.name],
+        }
+
+
+def _rows_of_folders(folder: Path, root: Path) -> Iterator[_Row]:
+    """The images of ``train`` and ``test``; the name tells the split, as test holds two of them."""
+    usages = {usage.lower(): split for usage, split in USAGES.items()}
+    for part in (folder / "train", folder / "test"):
+        for class_folder in sorted(part.glob("[!._]*/")):
+            try:
+                expression = canonical_expression(class_folder.name)
+            except DataError as error:
+                raise DataError(f"{class_folder}: {error}") from error
+            for image in sorted(class_folder.iterdir()):
+                if image.name.startswith(".") or image.suffix.lower() not in _IMAGES:
+                    continue
+                match = _NAME.fullmatch(image.name)
+                if match is None:
+                    raise DataError(
+                        f"{image}: the name does not tell the split, as Training_100.jpg, "
+                        "PublicTest_100.jpg and PrivateTest_100.jpg do"
+                    )
+                yield {
+                    "image": image.relative_to(root).as_posix(),
+                    "expression": expression,
+                    "split": usages[match[1].lower()],
+                }
+
+
+def _expression(code: str, place: str) -> str:
+    if code not in map(str, range(len(CODES))):
+        known = ", ".join(f"{code} {name}" for code, name in enumerate(CODES))
+        raise DataError(f"{place}: the emotion {code!r}; known are {known}")
+    return CODES[int(code)]
+
+
+FER2013 = Database(
+    name="fer2013",
+    classes=tuple(name for name in EXPRESSIONS if name in CODES),
+    reader=read_fer2013,
+    layout=_LAYOUT,
+    is_aligned=True,
+    has_identities=False,
+)

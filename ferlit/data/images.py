@@ -1,0 +1,190 @@
+"""Pictures as grey arrays, from files of many kinds and from CSV files with a picture a row.
+
+Whatever is wrong with a picture, one error names it, so that a preparation can drop the picture and
+go on.
+"""
+
+import threading
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path, PurePath
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from ferlit.errors import DataError
+
+# The kind is told from the content. EPS is not among them: Pillow would start Ghostscript.
+_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM", "GIF")
+_MOST_PIXELS = 2**26  # below the size at which Pillow warns of decompression bombs
+_CSV_SIZE = 48  # FER2013 and what imitates it
+_CSV_CHUNK = 2048
+_16_TO_8_BIT = 65535 / 255
+_parsing = threading.Lock()
+
+
+class UnreadableImageError(DataError):
+    """A picture that cannot be read; the message names it and says why."""
+
+
+class _CsvPictures(NamedTuple):
+    pictures: NDArray[np.uint8]  # (rows, 48, 48)
+    reasons: dict[int, str]  # why a row is no picture
+
+
+def read_image(root: Path, name: str) -> NDArray[np.uint8]:
+    """Read one picture of a database.
+
+    Colours become grey, 16 bits become 8, transparent parts black, and the rotation that a camera
+    noted is applied.
+
+    Args:
+        root: The database's folder.
+        name: The file below it; ``file.csv#k`` is row k, counted from 0, of a CSV file whose column
+            ``pixels`` has the 48 x 48 grey values.
+
+    Returns:
+        (H, W) grey.
+
+    Raises:
+        UnreadableImageError: the file is missing, outside the root, damaged, no picture, larger
+            than 64 million pixels, or the CSV file has no such picture.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     Image.new("RGB", (4, 3), "white").save(Path(folder, "a.png"))
+    ...     read_image(Path(folder), "a.png")
+    array([[255, 255, 255, 255], [255, 255, 255, 255], [255, 255, 255, 255]], dtype=uint8)
+    """
+    file, has_row, row = name.partition("#")
+    path = root / file
+    try:
+        if PurePath(file).is_absolute() or ".." in PurePath(file).parts:
+            raise UnreadableImageError("the name leads out of the database's folder")
+        if not path.is_file():
+            raise UnreadableImageError("there is no such file")
+        if path.stat().st_size == 0:
+            raise UnreadableImageError("the file is empty")
+        return _csv_picture(path, row) if has_row else _decode(path)
+    except UnidentifiedImageError as error:
+        raise UnreadableImageError(f"{root / name}: not a picture of a known kind") from error
+    except Exception as error:
+        # Pillow's decoders raise anything from OSError to IndexError on damaged files.
+        reason = str(error) or type(error).__name__
+        raise UnreadableImageError(f"{root / name}: {reason}") from error
+
+
+def csv_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """The rows of a CSV file as texts, in the order that ``file.csv#k`` counts them.
+
+    Args:
+        path: The file. Spaces around the names in its header do not matter.
+        columns: The columns to yield.
+
+    Yields:
+        The values of a row.
+
+    Raises:
+        DataError: the file cannot be read or lacks a column.
+    """
+    missing = [column for column in columns if column not in csv_header(path)]
+    if missing:
+        raise DataError(f"{path}: there is no column {' and no column '.join(missing)}")
+    try:
+        with pd.read_csv(
+            path,
+            dtype=str,
+            index_col=False,
+            keep_default_na=False,
+            encoding_errors="replace",
+            usecols=lambda column: column.strip() in columns,
+            chunksize=_CSV_CHUNK,
+        ) as chunks:
+            for chunk in chunks:
+                chunk.columns = chunk.columns.str.strip()
+                rows = chunk[list(columns)].fillna("")
+                yield from zip(*(rows[column].str.strip() for column in columns), strict=True)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: the CSV file cannot be read ({error})") from error
+
+
+def csv_header(path: Path) -> list[str]:
+    """The names of a CSV file's columns.
+
+    Raises:
+        DataError: the file cannot be read.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "icml_face_data.csv")
+    ...     _ = path.write_text("emotion, Usage, pixels")
+    ...     csv_header(path)
+    ['emotion', 'Usage', 'pixels']
+    """
+    try:
+        header = pd.read_csv(path, nrows=0, encoding_errors="replace")
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: the CSV file cannot be read ({error})") from error
+    return [str(column).strip() for column in header.columns]
+
+
+def _decode(path: Path) -> NDArray[np.uint8]:
+    with Image.open(path, formats=_FORMATS) as opened:
+        width, height = opened.size
+        if width * height > _MOST_PIXELS:
+            raise UnreadableImageError(f"{width} x {height} pixels are too many")
+        image = ImageOps.exif_transpose(opened)
+        if image.mode == "F":
+            raise UnreadableImageError("pictures of floating-point numbers are not supported")
+        if image.mode.startswith("I"):
+            values = np.asarray(image, dtype=np.float64) / _16_TO_8_BIT
+            return np.asarray(values.round().clip(0, 255), dtype=np.uint8)
+        if image.has_transparency_data:
+            black = Image.new("RGBA", image.size, "black")
+            image = Image.alpha_composite(black, image.convert("RGBA"))
+        elif image.mode != "L":
+            image = image.convert("RGB")
+        return np.array(image.convert("L"), dtype=np.uint8)
+
+
+def _csv_picture(path: Path, row: str) -> NDArray[np.uint8]:
+    if path.suffix.lower() != ".csv":
+        raise UnreadableImageError(f"only a CSV file has pictures that are numbered, as #{row} is")
+    if not row.isdecimal():
+        raise UnreadableImageError(f"{row!r} is no number of a row")
+    stat = path.stat()
+    with _parsing:  # the other threads wait for the first one's table instead of parsing it too
+        table = _parse_csv(path, stat.st_mtime_ns, stat.st_size)
+    index = int(row)
+    if index >= len(table.pictures):
+        raise UnreadableImageError(f"the file has only {len(table.pictures)} rows")
+    if index in table.reasons:
+        raise UnreadableImageError(table.reasons[index])
+    return np.array(table.pictures[index])
+
+
+@lru_cache(maxsize=2)
+def _parse_csv(path: Path, _modified: int, _size: int) -> _CsvPictures:
+    """All pictures of a CSV file; the time and size make a changed file a new one."""
+    expected = _CSV_SIZE * _CSV_SIZE
+    pictures: list[NDArray[np.uint8]] = []
+    reasons: dict[int, str] = {}
+    for row, (text,) in enumerate(csv_rows(path, ("pixels",))):
+        picture = np.zeros(expected, dtype=np.uint8)
+        try:
+            values = np.fromstring(text, dtype=np.int64, sep=" ")
+        except ValueError:
+            reasons[row] = "a pixel is no whole number"
+        else:
+            if len(values) != expected:
+                reasons[row] = f"{len(values)} pixels instead of {_CSV_SIZE} x {_CSV_SIZE}"
+            elif values.min() < 0 or values.max() > 255:
+                reasons[row] = f"pixels from {values.min()} to {values.max()}, not from 0 to 255"
+            else:
+                picture[:] = values
+        pictures.append(picture)
+    stacked = np.array(pictures, dtype=np.uint8).reshape(-1, _CSV_SIZE, _CSV_SIZE)
+    return _CsvPictures(stacked, reasons)

@@ -1,0 +1,246 @@
+"""From a database on disk to a prepared store: read, register, save.
+
+The faces are made in parts of a few hundred; finished parts stay, so an interrupted preparation can
+go on. The store gets its name only when it is whole.
+"""
+
+import hashlib
+import logging
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ferlit.data.databases import Database
+from ferlit.data.images import read_image
+from ferlit.data.landmarks import read_landmarks, select_49
+from ferlit.data.records import write_records
+from ferlit.data.registration import FACE_SIZE, pad_aligned, register
+from ferlit.data.store import DESCRIPTION, FACES, RECORDS, Description, Store
+from ferlit.errors import DataError
+
+LANDMARK_SOURCES = ("auto", "database", "none")
+_PART = 512  # faces in a part
+_RECIPE = 1  # raise when the same files would give other faces
+logger = logging.getLogger(__name__)
+
+
+def choose_landmarks(database: Database, records: pd.DataFrame, landmarks: str) -> str:
+    """Where the landmarks come from: "database" or "none" (the faces are aligned already).
+
+    Raises:
+        DataError: an unknown choice, or no landmarks where they are needed.
+    """
+    if landmarks not in LANDMARK_SOURCES:
+        raise DataError(f"landmarks={landmarks!r}; known are {', '.join(LANDMARK_SOURCES)}")
+    if landmarks == "none" or (landmarks == "auto" and database.is_aligned):
+        return "none"
+    if (records["landmarks"] == "").all():
+        raise DataError(
+            f"{database.name}: no landmark files found, and its pictures need registration; add "
+            "the database's landmarks, or give --landmarks none if the pictures are aligned faces"
+        )
+    return "database"
+
+
+def fingerprint(root: Path, records: pd.DataFrame, landmarks: str) -> str:
+    """A checksum over the record table, the sizes and times of its files, and the recipe."""
+    digest = hashlib.sha256(f"{_RECIPE} {landmarks}\n".encode())
+    digest.update(records.to_csv(index=False).encode())
+    files = {name.partition("#")[0] for name in records["image"]}
+    for name in sorted(files | set(records["landmarks"]) - {""}):
+        try:
+            stat = (root / name).stat()
+        except OSError:
+            continue  # a missing file is reported when it is read
+        digest.update(f"{name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def prepare_store(
+    database: Database,
+    root: Path,
+    output: Path,
+    *,
+    landmarks: str = "auto",
+    workers: int | None = None,
+    resume: bool = False,
+    replace: bool = False,
+    progress: bool = True,
+) -> Store:
+    """Prepare a database: every image registered to a 60 x 60 grey face.
+
+    An image that cannot be read or registered is dropped with its reason; the rest goes on.
+
+    Args:
+        database: Its reader.
+        root: Folder of the database.
+        output: Folder of the store. A finished store of the same files is opened as it is.
+        landmarks: "database", "none" (the faces are aligned) or "auto".
+        workers: Threads; None for one a core.
+        resume: Go on with the parts that an interrupted preparation left.
+        replace: Remove a store at ``output`` that was made from other files or settings.
+        progress: Show a progress bar.
+
+    Returns:
+        The store.
+
+    Raises:
+        DataError: the root does not hold the database, no image could be prepared, or ``output``
+            holds something else.
+    """
+    records = database.read(root)
+    source = choose_landmarks(database, records, landmarks)
+    print_ = fingerprint(root, records, source)
+    if output.exists():
+        if not (output / DESCRIPTION).is_file():
+            raise DataError(f"{output} exists and is not a store; choose another folder")
+        old = Description.read(output / DESCRIPTION)
+        if old.fingerprint == print_:
+            return Store.open(output)
+        if not replace:
+            raise DataError(
+                f"{output} exists and was made from other files or settings (of {old.database}); "
+                "remove it or choose another folder"
+            )
+
+    partial_folder = output.with_name(output.name + ".partial")
+    mark = partial_folder / "fingerprint"
+    is_same = mark.is_file() and mark.read_text() == print_
+    if partial_folder.exists() and not (resume and is_same):
+        shutil.rmtree(partial_folder)
+    partial_folder.mkdir(parents=True, exist_ok=True)
+    mark.write_text(print_)
+    make = partial(_make_face, root, source)
+    dropped = _make_parts(records, make, partial_folder, workers or os.cpu_count() or 1, progress)
+    if len(dropped) == len(records):
+        shutil.rmtree(partial_folder)
+        raise DataError(
+            f"{database.name} at {root}: none of the {len(records)} images could be prepared:\n"
+            + list_reasons(dropped)
+        )
+    description = Description(
+        database=database.name,
+        classes=database.classes,
+        sequence_rule=database.sequence_rule,
+        landmarks=source,
+        fingerprint=print_,
+        found=len(records),
+        dropped=dropped,
+        ferlit_version=_own_version(),
+    )
+    _finish(partial_folder, records[~records["image"].isin(list(dropped))], description)
+    if output.exists():
+        shutil.rmtree(output)
+    partial_folder.rename(output)
+    if dropped:
+        logger.warning(
+            "%d of %d images could not be prepared and were dropped:\n%s",
+            len(dropped),
+            len(records),
+            list_reasons(dropped),
+        )
+    return Store.open(output)
+
+
+def list_reasons(dropped: dict[str, str], most: int = 20) -> str:
+    """The dropped images with their reasons, a line each.
+
+    >>> print(list_reasons({"a.png": "truncated", "b.png": "missing"}, most=1))
+      a.png: truncated
+      and 1 more (store.json lists them all)
+    """
+    lines = [f"  {image}: {reason}" for image, reason in list(dropped.items())[:most]]
+    if len(dropped) > most:
+        lines.append(f"  and {len(dropped) - most} more (store.json lists them all)")
+    return "\n".join(lines)
+
+
+def _make_face(root: Path, landmarks: str, image: str, points: str) -> NDArray[np.uint8] | str:
+    """One face, or the reason why there is none."""
+    try:
+        picture = read_image(root, image)
+        if landmarks == "none":
+            return pad_aligned(picture)
+        if not points:
+            return "it has no landmarks"
+        return register(picture, select_49(read_landmarks(root / points)))
+    except DataError as error:
+        return str(error).removeprefix(f"{root / image}: ")  # the caller names the image
+
+
+def _make_parts(
+    records: pd.DataFrame,
+    make: "partial[NDArray[np.uint8] | str]",
+    folder: Path,
+    workers: int,
+    progress: bool,
+) -> dict[str, str]:
+    """Write the faces in parts, skipping the parts that are there; return what was dropped."""
+    dropped: dict[str, str] = {}
+    columns = (
+        TextColumn("preparing faces"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with ThreadPoolExecutor(workers) as pool, Progress(*columns, disable=not progress) as bar:
+        task = bar.add_task("", total=len(records))
+        for start in range(0, len(records), _PART):
+            rows = records.iloc[start : start + _PART]
+            path = folder / f"part-{start // _PART:06d}.npz"
+            if not path.exists():
+                made = []
+                for result in pool.map(make, rows["image"], rows["landmarks"]):
+                    made.append(result)
+                    bar.advance(task)
+                faces = [face for face in made if not isinstance(face, str)]
+                reasons = [face if isinstance(face, str) else "" for face in made]
+                stacked = (
+                    np.stack(faces) if faces else np.empty((0, FACE_SIZE, FACE_SIZE), np.uint8)
+                )
+                draft = path.with_suffix(".draft")
+                with draft.open("wb") as file:
+                    np.savez(file, faces=stacked, reasons=np.array(reasons))
+                draft.rename(path)
+            else:
+                bar.advance(task, len(rows))
+                reasons = np.load(path)["reasons"].tolist()
+            dropped |= {
+                str(image): reason
+                for image, reason in zip(rows["image"], reasons, strict=True)
+                if reason
+            }
+    return dropped
+
+
+def _finish(folder: Path, kept: pd.DataFrame, description: Description) -> None:
+    """Join the parts and write the table and the description."""
+    faces = np.lib.format.open_memmap(
+        folder / FACES, mode="w+", dtype=np.uint8, shape=(len(kept), FACE_SIZE, FACE_SIZE)
+    )
+    start = 0
+    parts = sorted(folder.glob("part-*.npz"))
+    for path in parts:
+        part = np.load(path)["faces"]
+        faces[start : start + len(part)] = part
+        start += len(part)
+    faces.flush()
+    write_records(kept, folder / RECORDS)
+    description.write(folder / DESCRIPTION)
+    for path in [*parts, folder / "fingerprint"]:
+        path.unlink()
+
+
+def _own_version() -> str:
+    try:
+        return version("ferlit")
+    except PackageNotFoundError:  # run from a folder that was never installed
+        return ""

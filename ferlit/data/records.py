@@ -1,0 +1,134 @@
+"""The record table: the one form that every database takes.
+
+A reader turns a database's own layout into this table, one row an image, and everything
+downstream knows only the table:
+
+==========  ======  ==============================================================
+column      type    meaning
+==========  ======  ==============================================================
+image       str     file below the root; ``file#k`` is row or frame k of that file
+expression  str     one of ``EXPRESSIONS``, or "" where the label is withheld
+identity    str     the person, or "" where unknown
+sequence    str     the recording that the image is a frame of, or "" for a still
+frame       int     number of the frame in its recording, 0 for a still
+split       str     "train", "val" or "test" where the database has an official one
+landmarks   str     file with the image's 68 landmarks below the root, or ""
+==========  ======  ==============================================================
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ferlit.errors import DataError
+
+EXPRESSIONS = (
+    "neutral",
+    "anger",
+    "contempt",
+    "disgust",
+    "fear",
+    "happiness",
+    "sadness",
+    "surprise",
+)
+SPLITS = ("train", "val", "test")
+COLUMNS = ("image", "expression", "identity", "sequence", "frame", "split", "landmarks")
+
+# The names that databases give to the expressions, in their folders and annotations.
+_SYNONYMS = {
+    "angry": "anger",
+    "afraid": "fear",
+    "fearful": "fear",
+    "happy": "happiness",
+    "smile": "happiness",
+    "sad": "sadness",
+    "surprised": "surprise",
+    "disgusted": "disgust",
+}
+
+
+def canonical_expression(name: str) -> str:
+    """The canonical name of an expression that a database calls ``name``.
+
+    Raises:
+        DataError: ``name`` is none of the known expressions.
+
+    >>> canonical_expression("Happy"), canonical_expression("sadness")
+    ('happiness', 'sadness')
+    """
+    key = name.strip().lower()
+    key = _SYNONYMS.get(key, key)
+    if key not in EXPRESSIONS:
+        raise DataError(f"unknown expression {name!r}; known are {', '.join(EXPRESSIONS)}")
+    return key
+
+
+def record_table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """A table with all columns and their types; what a row leaves out is unknown.
+
+    >>> record_table([{"image": "a.png", "expression": "fear"}]).loc[0].to_dict()
+    {'image': 'a.png', 'expression': 'fear', 'identity': '', 'sequence': '', 'frame': 0, 'split': '', 'landmarks': ''}
+    """  # noqa: E501
+    rows = list(rows)
+    table = {column: [row.get(column) for row in rows] for column in COLUMNS}
+    frame = pd.Series([int(number or 0) for number in table.pop("frame")], dtype="int64")
+    texts = {
+        column: pd.Series([value or "" for value in values], dtype=object)
+        for column, values in table.items()
+    }
+    return pd.DataFrame({**texts, "frame": frame})[list(COLUMNS)]
+
+
+def read_records(path: Path) -> pd.DataFrame:
+    """Read a table that `write_records` wrote."""
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: no record table ({error})") from error
+    missing = [column for column in COLUMNS if column not in table]
+    if missing:
+        raise DataError(f"{path}: the record table lacks the columns {', '.join(missing)}")
+    return record_table(table.loc[:, list(COLUMNS)].to_dict("records"))  # type: ignore[arg-type]
+
+
+def write_records(records: pd.DataFrame, path: Path) -> None:
+    """Write the table as CSV."""
+    records.to_csv(path, index=False)
+
+
+def validate_records(records: pd.DataFrame, classes: tuple[str, ...], source: str) -> pd.DataFrame:
+    """Check a reader's table and return it with a fresh index.
+
+    Args:
+        records: The table.
+        classes: The expressions that the database has.
+        source: The database and its root, for the messages.
+
+    Raises:
+        DataError: no records, an expression outside ``classes``, an unknown split, an image named
+            twice, or a sequence that belongs to two identities or two splits.
+    """
+    if records.empty:
+        raise DataError(f"{source}: no images found")
+    records = records.reset_index(drop=True)
+    for column, allowed in (("expression", (*classes, "")), ("split", (*SPLITS, ""))):
+        wrong = records[~records[column].isin(allowed)]
+        if not wrong.empty:
+            row = wrong.iloc[0]
+            raise DataError(
+                f"{source}: {row['image']} has the {column} {row[column]!r}; "
+                f"allowed are {', '.join(name for name in allowed if name)}"
+            )
+    twice = records[records["image"].duplicated()]
+    if not twice.empty:
+        raise DataError(f"{source}: {twice.iloc[0]['image']} is listed {len(twice) + 1} times")
+    in_sequences = records[records["sequence"] != ""]
+    for column in ("identity", "expression", "split"):
+        values = in_sequences.groupby("sequence")[column].nunique()
+        mixed = values[values > 1]
+        if not mixed.empty:
+            raise DataError(f"{source}: sequence {mixed.index[0]} has several values of {column}")
+    return records

@@ -1,0 +1,115 @@
+"""Samplers of images: for training with a seed for each image, for evaluation without padding."""
+
+from collections.abc import Iterator
+from typing import Protocol, Self
+
+import numpy as np
+from torch.utils.data import Sampler
+
+
+class BatchSampler(Protocol):
+    """What `SeededBatches` wraps: lists of indices, a new plan for each epoch."""
+
+    def __iter__(self) -> Iterator[list[int]]: ...
+    def __len__(self) -> int: ...
+    def set_epoch(self, epoch: int) -> None: ...
+
+
+class ShuffledBatches:
+    """Batches of all images in random order; the ranks share them out evenly.
+
+    Where the images do not divide by the ranks, the last ones are left out of this epoch, so that
+    every rank makes equally many steps.
+
+    Args:
+        count: Number of images.
+        batch_size: Images a batch and rank.
+        seed: With the epoch it fixes the order.
+        rank: This process.
+        num_replicas: Number of processes.
+
+    >>> batches = ShuffledBatches(5, batch_size=2, seed=0)
+    >>> sorted(index for batch in batches for index in batch), len(batches)
+    ([0, 1, 2, 3, 4], 3)
+    """
+
+    def __init__(
+        self, count: int, batch_size: int, *, seed: int, rank: int = 0, num_replicas: int = 1
+    ) -> None:
+        self.count = count
+        self.batch_size = batch_size
+        self.seed = seed
+        self.rank = rank
+        self.num_replicas = num_replicas
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-(self.count // self.num_replicas) // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.count)
+        share = self.count // self.num_replicas
+        own = order[self.rank : share * self.num_replicas : self.num_replicas].tolist()
+        for start in range(0, share, self.batch_size):
+            yield own[start : start + self.batch_size]
+
+
+class SeededBatches(Sampler[list[tuple[int, int]]]):
+    """Gives every index of a batch sampler a seed of its own, fixed by (seed, epoch, rank, place).
+
+    albumentations repeats the same random numbers in every worker and every epoch. With the seed
+    beside the index the augmentation depends neither on the worker nor on their number.
+
+    Args:
+        batches: The batch sampler.
+        seed: With the epoch and the rank it fixes all seeds.
+        rank: This process.
+
+    >>> batches = SeededBatches(ShuffledBatches(4, batch_size=2, seed=0), seed=0)
+    >>> [len(batch) for batch in batches], batches.sampler is batches
+    ([2, 2], True)
+    """
+
+    def __init__(self, batches: BatchSampler, *, seed: int, rank: int = 0) -> None:
+        self.batches = batches
+        self.seed = seed
+        self.rank = rank
+        self.epoch = 0
+
+    @property
+    def sampler(self) -> Self:
+        """Itself: Lightning calls ``set_epoch`` on ``batch_sampler.sampler`` only."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+        self.batches.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        rng = np.random.default_rng((self.seed, self.epoch, self.rank))
+        for batch in self.batches:
+            seeds = rng.integers(2**31, size=len(batch)).tolist()
+            yield list(zip(batch, seeds, strict=True))
+
+
+class ShardSampler(Sampler[int]):
+    """Every ``num_replicas``-th image, in order, without padding: each is evaluated once.
+
+    >>> list(ShardSampler(5, rank=1, num_replicas=2))
+    [1, 3]
+    """
+
+    def __init__(self, count: int, *, rank: int = 0, num_replicas: int = 1) -> None:
+        self.shard = range(rank, count, num_replicas)
+
+    def __len__(self) -> int:
+        return len(self.shard)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.shard)

@@ -1,0 +1,103 @@
+"""From a stored 60 x 60 face to the network's input (Liu et al. 2017, Sec. 5.1).
+
+Training takes a random 48 x 48 crop and flips it, evaluation takes the centre crop; both equalise
+the histogram, subtract a fitted plane of grey values and standardise the image.
+"""
+
+import os
+from typing import Any
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else the import asks the network
+
+import albumentations as A
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+INPUT_SIZE = 48
+
+
+def subtract_plane(image: NDArray[Any]) -> NDArray[np.float32]:
+    """Subtract the least-squares plane of grey values over (x, y), against uneven light.
+
+    Args:
+        image: (H, W) grey values.
+
+    Returns:
+        (H, W) float32 residuals; their mean is zero.
+
+    >>> ramp = np.add.outer(2.0 * np.arange(5), 3.0 * np.arange(5)) + 7
+    >>> bool(np.allclose(subtract_plane(ramp), 0, atol=1e-5))
+    True
+    """
+    values = image.astype(np.float32)
+    height, width = values.shape
+    y = np.arange(height, dtype=np.float32)[:, None] - (height - 1) / 2
+    x = np.arange(width, dtype=np.float32)[None, :] - (width - 1) / 2
+    # On a centred grid 1, x and y are orthogonal, so each coefficient is a projection.
+    residual: NDArray[np.float32] = values - values.mean()
+    residual -= x * ((x * values).sum() / (height * (x**2).sum()))
+    residual -= y * ((y * values).sum() / (width * (y**2).sum()))
+    return residual
+
+
+class SubtractPlane(A.ImageOnlyTransform):  # type: ignore[misc]
+    """`subtract_plane` as a step of an albumentations pipeline."""
+
+    def apply(self, img: NDArray[Any], **_: Any) -> NDArray[np.float32]:
+        return subtract_plane(img)
+
+
+class Standardize(A.ImageOnlyTransform):  # type: ignore[misc]
+    """Zero mean and unit variance per image; a constant image becomes zero."""
+
+    def apply(self, img: NDArray[Any], **_: Any) -> NDArray[np.float32]:
+        values = img.astype(np.float32)
+        values -= values.mean()
+        return values / max(float(values.std()), 1e-6)
+
+
+class FaceTransform:
+    """A stored face to the network's input.
+
+    Every call gets its own seed, so an image is cut the same way for the same seed wherever it is
+    loaded: augmentation does not depend on the number of workers, and a resumed run repeats it.
+
+    Args:
+        train: Random crop and flip (True) or the centre crop (False).
+        flip: Probability of a horizontal flip in training.
+        equalize: Equalise the histogram.
+        fit_plane: Subtract the fitted plane of grey values.
+
+    >>> face = np.arange(3600, dtype=np.uint8).reshape(60, 60)
+    >>> FaceTransform(train=False)(face).shape
+    torch.Size([1, 48, 48])
+    """
+
+    def __init__(
+        self, train: bool, *, flip: float = 0.5, equalize: bool = True, fit_plane: bool = True
+    ) -> None:
+        steps: list[Any] = (
+            [A.RandomCrop(INPUT_SIZE, INPUT_SIZE), A.HorizontalFlip(p=flip)]
+            if train
+            else [A.CenterCrop(INPUT_SIZE, INPUT_SIZE)]
+        )
+        steps += [A.Equalize(p=1.0)] if equalize else []
+        steps += [SubtractPlane(p=1.0)] if fit_plane else []
+        self.pipeline = A.Compose([*steps, Standardize(p=1.0)])
+        self.is_random = train
+
+    def __call__(self, face: NDArray[np.uint8], seed: int = 0) -> Tensor:
+        """Transform one face.
+
+        Args:
+            face: (60, 60) uint8.
+            seed: Fixes the crop and the flip.
+
+        Returns:
+            (1, 48, 48) float32.
+        """
+        if self.is_random:
+            self.pipeline.set_random_seed(seed)
+        return torch.from_numpy(self.pipeline(image=np.ascontiguousarray(face))["image"])[None]

@@ -1,0 +1,58 @@
+"""The data module of tuples, for training with a metric loss."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferlit.data.datamodule import ExpressionDataModule
+from ferlit.errors import DataError
+from nmloss import IdentityTupleSampler
+
+
+class TupleDataModule(ExpressionDataModule):
+    """Tuples for training with a metric loss (Liu et al. 2017, Sec. 3); images for evaluation.
+
+    Every training image is the query of one tuple an epoch: M images of its expression (itself and
+    M-1 of other people), then N images of the other expressions, its own where there are some.
+
+    Args:
+        positives: M, the query included.
+        negatives: N; None for one per other expression.
+        tuples_per_batch: Tuples a batch, (M + N) images each.
+        **images: The arguments of `ExpressionDataModule`.
+    """
+
+    def __init__(
+        self,
+        positives: int = 6,
+        negatives: int | None = None,
+        tuples_per_batch: int = 12,
+        **images: Any,
+    ) -> None:
+        super().__init__(**images)
+        self.positives = positives
+        self.negatives = negatives
+        self.tuples_per_batch = tuples_per_batch
+
+    @property
+    def tuple_size(self) -> tuple[int, int]:
+        return self.positives, len(self.classes) - 1 if self.negatives is None else self.negatives
+
+    def _batches(self, rows: NDArray[np.int64]) -> IdentityTupleSampler:
+        identities = self.store.records["identity"].to_numpy()[rows]
+        if (identities == "").any():
+            raise DataError(
+                f"{self.source_name} does not name the persons, and tuples need them; "
+                "train with the softmax loss (--config systems/softmax.yaml)"
+            )
+        return IdentityTupleSampler(
+            self.labels[rows].tolist(),
+            identities.tolist(),
+            positives=self.positives,
+            negatives=self.tuple_size[1],
+            tuples_per_batch=self.tuples_per_batch,
+            num_replicas=self._num_replicas,
+            rank=self._rank,
+            seed=self.seed,
+        )

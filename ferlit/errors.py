@@ -1,0 +1,9 @@
+"""The errors that are meant for the user: what was wrong, the value, what to do."""
+
+
+class FerlitError(Exception):
+    """A mistake in the input; its message says what to change."""
+
+
+class DataError(FerlitError):
+    """A database, store or record table that cannot be used as it is."""

@@ -1,0 +1,103 @@
+"""What every run does beside training: a line an epoch, the split, the results of a test."""
+
+import time
+from pathlib import Path
+from typing import cast
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from rich.console import Console
+
+from ferlit.data.datamodule import ExpressionDataModule
+from ferlit.evaluation.tables import (
+    evaluate_images,
+    evaluate_sequences,
+    prediction_table,
+    print_evaluation,
+    write_evaluation,
+)
+from ferlit.training.modules import ExpressionModule
+
+LOGGED = (
+    "train/loss",
+    "train/softmax",
+    "train/metric",
+    "train/accuracy",
+    "val/loss",
+    "val/accuracy",
+    "val/sequence_accuracy",
+)
+
+
+def run_folder(trainer: Trainer) -> Path:
+    """The folder that this run writes into."""
+    return Path(trainer.log_dir or trainer.default_root_dir)
+
+
+class EpochSummary(Callback):
+    """Prints one line an epoch, readable in a terminal and in a log file."""
+
+    def __init__(self) -> None:
+        self.console = Console()
+        self.started = 0.0
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.started = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        metrics = trainer.callback_metrics
+        text = "  ".join(f"{name} {metrics[name]:.4f}" for name in LOGGED if name in metrics)
+        epochs = f"/{trainer.max_epochs}" if trainer.max_epochs and trainer.max_epochs > 0 else ""
+        seconds = time.monotonic() - self.started
+        self.console.print(
+            f"epoch {trainer.current_epoch + 1}{epochs}  {text}  {seconds:.1f} s",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+class SaveSplit(Callback):
+    """Writes ``split.csv``: which subjects train, validate and test in this run."""
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.is_global_zero and trainer.log_dir is not None:
+            folder = run_folder(trainer)
+            folder.mkdir(parents=True, exist_ok=True)
+            data = cast("ExpressionDataModule", trainer.datamodule)  # type: ignore[attr-defined]
+            data.split_table().to_csv(folder / "split.csv", index=False)
+
+
+class WriteResults(Callback):
+    """Prints a test and writes it into the run's folder; writes the predictions of ``predict``."""
+
+    def __init__(self) -> None:
+        self.console = Console()
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._write(trainer, cast("ExpressionModule", pl_module), is_test=True)
+
+    def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._write(trainer, cast("ExpressionModule", pl_module), is_test=False)
+
+    def _write(self, trainer: Trainer, module: ExpressionModule, *, is_test: bool) -> None:
+        rows, probabilities, _ = (value.cpu() for value in module.predictions.compute())
+        module.predictions.reset()
+        if not trainer.is_global_zero:
+            return
+        data = cast("ExpressionDataModule", trainer.datamodule)  # type: ignore[attr-defined]
+        folder, classes = run_folder(trainer), module.classes
+        records = data.store.records.iloc[rows.numpy()]
+        predictions = prediction_table(records, probabilities.double().numpy(), classes)
+        if not is_test:
+            folder.mkdir(parents=True, exist_ok=True)
+            predictions.to_csv(folder / "predictions_all.csv", index=False)
+            self.console.print(f"{len(predictions)} predictions: {folder}/predictions_all.csv")
+            return
+        results = {"image": evaluate_images(predictions, classes)}
+        by_sequence = evaluate_sequences(predictions, classes, data.sequence_rule)
+        if by_sequence is not None:
+            results["sequence"] = by_sequence
+        print_evaluation(results, self.console)
+        write_evaluation(results, predictions, folder)
+        self.console.print(f"results: {folder}", highlight=False)

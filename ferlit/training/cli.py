@@ -1,0 +1,177 @@
+"""``ferlit fit``, ``validate``, ``test`` and ``predict``: LightningCLI with our modules."""
+
+import logging
+import os
+import shlex
+import warnings
+from pathlib import Path
+
+import torch
+
+# Lightning 2.6 calls what jsonargparse 4.49 deprecates; the pin in our metadata keeps both working.
+os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+
+from lightning.pytorch import LightningDataModule
+from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+
+from ferlit.configurations import find_config
+from ferlit.data.datamodule import ExpressionDataModule
+from ferlit.errors import FerlitError
+from ferlit.training.callbacks import EpochSummary, SaveSplit, WriteResults
+from ferlit.training.logger import forget_after
+from ferlit.training.modules import ExpressionModule
+
+KEYWORDS = ("last", "best")  # the checkpoints of the newest run, by name
+# Warnings of Lightning that do not hold here: we pass the command line's own arguments on, and a
+# resumed run keeps its log and checkpoints.
+_SILENCED = (
+    "LightningCLI's args parameter",
+    "does not have many workers",
+    "exists and is not empty",
+    "LeafSpec",
+)
+
+
+class FerlitCLI(LightningCLI):
+    """LightningCLI where a run continues in its own folder and a fit ends with its test."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+        parser.set_defaults(
+            {
+                "checkpoint.monitor": "val/accuracy",
+                "checkpoint.mode": "max",
+                "checkpoint.filename": "best",
+                "checkpoint.save_last": True,
+                "checkpoint.save_on_train_epoch_end": True,
+                "checkpoint.enable_version_counter": False,
+                "checkpoint.auto_insert_metric_name": False,
+            }
+        )
+        for name in ("classes", "sequence_rule"):
+            parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
+
+    def _parse_ckpt_path(self) -> None:
+        """Nothing: a checkpoint's hyper-parameters must not override the command line."""
+
+    def before_instantiate_classes(self) -> None:
+        """Find the checkpoint that ``--ckpt_path`` names; continue in the folder of its run."""
+        config = self.config[self.subcommand]
+        checkpoint = config.get("ckpt_path")
+        if checkpoint is None:
+            if self.subcommand != "fit":
+                raise FerlitError(
+                    f"{self.subcommand} needs a checkpoint: give --ckpt_path best, "
+                    "--ckpt_path last (of the newest run) or a file"
+                )
+            return
+        logger = config.trainer.logger
+        if checkpoint in KEYWORDS:
+            runs = Path(logger.init_args.save_dir) / logger.init_args.name
+            path = newest_checkpoint(runs, checkpoint)
+        else:
+            path = Path(checkpoint)
+            if not path.is_file():
+                raise FerlitError(f"--ckpt_path {checkpoint}: there is no such file")
+        config.ckpt_path = str(path)
+        is_ours = checkpoint in KEYWORDS or self.subcommand == "fit"
+        if is_ours and path.parent.name == "checkpoints":
+            folder = path.parent.parent
+            logger.init_args.save_dir = str(folder.parent.parent)
+            logger.init_args.name = folder.parent.name
+            logger.init_args.version = folder.name
+            if self.subcommand == "fit":
+                forget_after(folder, torch.load(path, weights_only=True, mmap=True)["epoch"])
+
+    def before_fit(self) -> None:
+        """Meet mistakes in the data before the run's folder is made."""
+        if isinstance(self.datamodule, ExpressionDataModule) and self.trainer.is_global_zero:
+            self.datamodule.prepare_data()
+            self.datamodule.setup("fit")
+
+    def after_fit(self) -> None:
+        """Test the checkpoint that validation chose, where there is something to test on."""
+        data, chosen = self.datamodule, self.trainer.checkpoint_callback
+        is_tested = (
+            isinstance(data, ExpressionDataModule)
+            and isinstance(chosen, ModelCheckpoint)
+            and bool(chosen.best_model_path)  # empty after a fast_dev_run
+            and data.has_test_data
+        )
+        if is_tested:
+            self.trainer.test(self.model, datamodule=data, ckpt_path="best", verbose=False)
+
+
+def newest_checkpoint(runs: Path, name: str) -> Path:
+    """The checkpoint ``name`` ("last" or "best") of the newest run that has one.
+
+    Raises:
+        FerlitError: no run below ``runs`` has one.
+    """
+    found = list(runs.glob(f"version_*/checkpoints/{name}.ckpt"))
+    if not found:
+        raise FerlitError(f"--ckpt_path {name}: no run in {runs} has a checkpoint {name}.ckpt")
+    return max(found, key=lambda path: path.stat().st_mtime)
+
+
+def main(command: str, options: list[str]) -> None:
+    """Run a command of LightningCLI."""
+    for message in _SILENCED:
+        warnings.filterwarnings("ignore", f".*{message}.*")
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    torch.set_float32_matmul_precision("high")
+    try:
+        FerlitCLI(
+            ExpressionModule,
+            LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            auto_configure_optimizers=False,
+            seed_everything_default=0,
+            save_config_kwargs={"overwrite": True},
+            trainer_defaults={
+                "use_distributed_sampler": False,
+                "num_sanity_val_steps": 0,
+                "log_every_n_steps": 10,
+                "logger": {
+                    "class_path": "ferlit.training.RunLogger",
+                    "init_args": {"save_dir": "runs", "name": "ferlit"},
+                },
+                "callbacks": [RichProgressBar(), EpochSummary(), SaveSplit(), WriteResults()],
+            },
+            parser_kwargs={"prog": "ferlit"},
+            args=[command, *_find_configs(options)],
+        )
+    except SystemExit as stop:
+        # Lightning ends an interrupted run by SystemExit while it handles the KeyboardInterrupt.
+        if isinstance(stop.__context__, KeyboardInterrupt):
+            resume = ["ferlit", command, *_without_checkpoint(options)]
+            resume += ["--ckpt_path", "last"] if command == "fit" else []
+            raise KeyboardInterrupt(shlex.join(resume)) from None
+        raise
+
+
+def _find_configs(options: list[str]) -> list[str]:
+    """Point ``--config NAME`` to the shipped configuration where there is no such file."""
+    found: list[str] = []
+    for option in options:
+        name, equals, value = option.partition("=")
+        if equals and name in ("--config", "-c"):
+            found.append(f"{name}={find_config(value)}")
+        elif found and found[-1] in ("--config", "-c"):
+            found.append(str(find_config(option)))
+        else:
+            found.append(option)
+    return found
+
+
+def _without_checkpoint(options: list[str]) -> list[str]:
+    kept: list[str] = []
+    skip = False
+    for option in options:
+        if not skip and option.partition("=")[0] != "--ckpt_path":
+            kept.append(option)
+        skip = not skip and option == "--ckpt_path"
+    return kept

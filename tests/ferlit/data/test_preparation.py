@@ -1,0 +1,152 @@
+import json
+import logging
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ferlit.data import preparation
+from ferlit.data.databases import DATABASES
+from ferlit.data.images import read_image
+from ferlit.data.landmarks import read_landmarks, select_49
+from ferlit.data.preparation import prepare_store
+from ferlit.data.registration import register
+from ferlit.data.store import Store
+from ferlit.errors import DataError
+
+CKPLUS = DATABASES["ckplus"]
+
+
+@pytest.fixture
+def copy(tree: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tree, tmp_path / "tree"))
+
+
+def last_image(root: Path) -> str:
+    return str(CKPLUS.read(root)["image"].iloc[-1])
+
+
+def test_a_store_holds_the_registered_face_of_every_record(tree: Path, store: Store) -> None:
+    records = CKPLUS.read(tree)
+    assert store.records["image"].tolist() == records["image"].tolist()
+    assert store.faces.shape == (len(records), 60, 60)
+    for row in (0, len(records) - 1):
+        record = records.iloc[row]
+        points = select_49(read_landmarks(tree / record["landmarks"]))
+        np.testing.assert_array_equal(
+            store.faces[row], register(read_image(tree, record["image"]), points)
+        )
+    assert store.description.classes == CKPLUS.classes
+    assert store.description.found == len(records)
+
+
+def test_the_store_of_the_same_files_is_not_made_again(tree: Path, store: Store) -> None:
+    before = (store.folder / "faces.npy").stat().st_mtime_ns
+    prepare_store(CKPLUS, tree, store.folder, progress=False)
+    assert (store.folder / "faces.npy").stat().st_mtime_ns == before
+
+
+def test_one_truncated_image_is_named_and_the_rest_goes_on(
+    copy: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    image = last_image(copy)
+    content = (copy / image).read_bytes()
+    (copy / image).write_bytes(content[: len(content) // 2])
+    with caplog.at_level(logging.WARNING):
+        store = prepare_store(CKPLUS, copy, tmp_path / "store", progress=False)
+    assert Path(image).name in caplog.text
+    assert list(store.description.dropped) == [image]
+    assert store.description.found == len(store.records) + 1 == len(store.faces) + 1
+    assert image not in store.records["image"].tolist()
+
+
+def test_missing_landmarks_drop_the_image_with_the_reason(copy: Path, tmp_path: Path) -> None:
+    image = last_image(copy)
+    landmarks = CKPLUS.read(copy)["landmarks"].iloc[-1]
+    (copy / landmarks).unlink()
+    store = prepare_store(CKPLUS, copy, tmp_path / "store", progress=False)
+    assert store.description.dropped == {image: "it has no landmarks"}
+
+
+def test_a_tree_without_any_landmarks_is_refused(copy: Path, tmp_path: Path) -> None:
+    shutil.rmtree(copy / "Landmarks")
+    with pytest.raises(DataError, match="no landmark files found"):
+        prepare_store(CKPLUS, copy, tmp_path / "store", progress=False)
+
+
+def test_nothing_is_left_when_no_image_can_be_read(copy: Path, tmp_path: Path) -> None:
+    for image in CKPLUS.read(copy)["image"]:
+        (copy / image).write_bytes(b"not a picture")
+    with pytest.raises(DataError, match=r"none of the .* images could be prepared"):
+        prepare_store(CKPLUS, copy, tmp_path / "store", progress=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["tree"]
+
+
+def test_an_interrupted_preparation_goes_on_with_its_finished_parts(
+    tree: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparation, "_PART", 10)
+    made: list[str] = []
+
+    def interrupt(root: Path, name: str) -> object:
+        made.append(name)
+        if len(made) == 25:
+            raise KeyboardInterrupt
+        return read_image(root, name)
+
+    monkeypatch.setattr(preparation, "read_image", interrupt)
+    output = tmp_path / "store"
+    with pytest.raises(KeyboardInterrupt):
+        prepare_store(CKPLUS, tree, output, workers=1, progress=False)
+    assert not output.exists()
+    before = len(made)
+    resumed = prepare_store(CKPLUS, tree, output, workers=1, resume=True, progress=False)
+    assert len(made) - before == len(resumed.records) - 20
+    np.testing.assert_array_equal(resumed.faces, store.faces)
+    assert sorted(path.name for path in output.iterdir()) == [
+        "faces.npy",
+        "records.csv",
+        "store.json",
+    ]
+
+
+def test_a_store_of_other_files_is_not_overwritten(copy: Path, tmp_path: Path) -> None:
+    output = tmp_path / "store"
+    prepare_store(CKPLUS, copy, output, progress=False)
+    (copy / last_image(copy)).unlink()
+    with pytest.raises(DataError, match="made from other files"):
+        prepare_store(CKPLUS, copy, output, progress=False)
+    renewed = prepare_store(CKPLUS, copy, output, replace=True, progress=False)
+    assert len(renewed.faces) == len(CKPLUS.read(copy))
+
+
+def test_a_folder_that_is_no_store_is_left_alone(tree: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("precious")
+    with pytest.raises(DataError, match="is not a store"):
+        prepare_store(CKPLUS, tree, tmp_path, replace=True, progress=False)
+    assert (tmp_path / "thesis.txt").read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: (folder / "store.json").unlink(), "no prepared store"),
+        (lambda folder: (folder / "store.json").write_text("{"), "not the description"),
+        (lambda folder: (folder / "faces.npy").write_bytes(b"x"), "cannot be read"),
+        (lambda folder: (folder / "records.csv").unlink(), "no record table"),
+    ],
+)
+def test_a_damaged_store_is_named(
+    store: Store, tmp_path: Path, damage: object, message: str
+) -> None:
+    folder = Path(shutil.copytree(store.folder, tmp_path / "store"))
+    damage(folder)  # type: ignore[operator]
+    with pytest.raises(DataError, match=message):
+        Store.open(folder)
+
+
+def test_the_description_is_plain_json(store: Store) -> None:
+    description = json.loads((store.folder / "store.json").read_text())
+    assert description["database"] == "ckplus"
+    assert description["landmarks"] == "database"

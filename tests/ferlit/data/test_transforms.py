@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+import torch
+
+from ferlit.data.transforms import FaceTransform, subtract_plane
+
+RNG = np.random.default_rng(0)
+FACE = RNG.integers(0, 256, (60, 60), dtype=np.uint8)
+
+
+def test_the_plane_is_the_least_squares_plane() -> None:
+    image = RNG.normal(size=(48, 40))
+    y, x = np.mgrid[:48, :40]
+    design = np.stack([np.ones(image.size), x.ravel(), y.ravel()], axis=1)
+    plane = design @ np.linalg.lstsq(design, image.ravel(), rcond=None)[0]
+    expected = image - plane.reshape(48, 40)
+    np.testing.assert_allclose(subtract_plane(image), expected, atol=1e-5)
+
+
+def test_uneven_light_is_removed() -> None:
+    plain = FaceTransform(train=False, equalize=False)
+    face = RNG.integers(60, 120, (60, 60))
+    light = np.add.outer(np.arange(60), 2 * np.arange(60))
+    lit = plain((face + light // 2).clip(0, 255).astype(np.uint8))
+    unlit = plain(face.astype(np.uint8))
+    assert torch.corrcoef(torch.stack([lit.flatten(), unlit.flatten()]))[0, 1] > 0.99
+
+
+def test_the_result_is_standardised() -> None:
+    image = FaceTransform(train=False)(FACE)
+    assert image.shape == (1, 48, 48)
+    assert image.dtype == torch.float32
+    assert image.mean().item() == pytest.approx(0, abs=1e-5)
+    assert image.std(correction=0).item() == pytest.approx(1, abs=1e-4)
+
+
+def test_a_constant_face_gives_no_nan() -> None:
+    image = FaceTransform(train=False)(np.full((60, 60), 7, np.uint8))
+    assert torch.isfinite(image).all()
+
+
+def test_evaluation_takes_the_centre_crop() -> None:
+    raw = FaceTransform(train=False, equalize=False, fit_plane=False)(FACE)
+    crop = FACE[6:54, 6:54].astype(np.float32)
+    np.testing.assert_allclose(raw[0], (crop - crop.mean()) / crop.std(), atol=1e-5)
+
+
+def test_the_seed_fixes_crop_and_flip() -> None:
+    transform = FaceTransform(train=True)
+    first = [transform(FACE, seed) for seed in range(20)]
+    again = [transform(FACE, seed) for seed in reversed(range(20))][::-1]
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+def test_seeds_cover_the_crops_and_both_flips() -> None:
+    transform = FaceTransform(train=True, equalize=False, fit_plane=False)
+    ramp = np.tile(np.arange(60, dtype=np.uint8), (60, 1))
+    rising = [bool(transform(ramp, seed)[0, 0, 1] > transform(ramp, seed)[0, 0, 0])
+              for seed in range(100)]  # fmt: skip
+    assert 30 < sum(rising) < 70
+    distinct = {transform(FACE, seed).numpy().tobytes() for seed in range(100)}
+    assert len(distinct) > 60

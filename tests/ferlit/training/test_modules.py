@@ -1,0 +1,97 @@
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from pytorch_metric_learning.losses import TripletMarginLoss
+
+from ferlit.data.dataset import Batch
+from ferlit.errors import FerlitError
+from ferlit.models import OneBranch, TwoBranch
+from ferlit.training import ExpressionModule, JointModule
+from nmloss import AdaptiveNMTupleClustersLoss, NMTupleClustersLoss, tuple_indices
+from tests.ferlit.tiny import NamelessBackbone, TinyBackbone
+
+CLASSES = ["anger", "fear", "happiness", "sadness"]
+
+
+def tuple_batch(count: int = 3, positives: int = 3, negatives: int = 3) -> Batch:
+    size = positives + negatives
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randn(count * size, 1, 48, 48, generator=generator)
+    label = torch.tensor([[0] * positives + [1, 2, 3]] * count).flatten()
+    row = torch.arange(count * size)
+    return Batch(image, label, row, row, (positives, negatives))
+
+
+def joint(**options: object) -> JointModule:
+    torch.manual_seed(0)
+    options = {"metric_loss": NMTupleClustersLoss(), "backbone": TinyBackbone()} | options
+    module = JointModule(CLASSES, **options)  # type: ignore[arg-type]
+    module.log = lambda *_, **__: None  # type: ignore[assignment,method-assign]
+    return module
+
+
+@pytest.mark.parametrize(("softmax_on", "step"), [("query", 6), ("all", 1)])
+@pytest.mark.parametrize("branches", [OneBranch, TwoBranch])
+def test_the_joint_loss_is_softmax_plus_alpha_times_the_metric_loss(
+    softmax_on: str, step: int, branches: type
+) -> None:
+    module = joint(alpha=0.3, softmax_on=softmax_on, branches=branches)
+    batch = tuple_batch()
+    output = module.branches(module.backbone(batch.image))
+    softmax = F.cross_entropy(output.logits[::step], batch.label[::step])
+    metric = NMTupleClustersLoss()(output.embedding, batch.label, tuple_indices(3, 3, 3))
+    loss = module.training_step(batch, 0)
+    assert loss.item() == pytest.approx((softmax + 0.3 * metric).item(), rel=1e-5)
+
+
+def test_losses_of_pytorch_metric_learning_serve_as_well() -> None:
+    loss = joint(metric_loss=TripletMarginLoss()).training_step(tuple_batch(), 0)
+    loss.backward()
+    assert loss.item() > 0
+
+
+def test_the_parameters_of_the_metric_loss_train() -> None:
+    module = joint(metric_loss=AdaptiveNMTupleClustersLoss(128), branches=TwoBranch)
+    before = copy.deepcopy(module.metric_loss.state_dict())
+    optimizer = module.configure_optimizers()
+    module.training_step(tuple_batch(), 0).backward()
+    optimizer.step()
+    assert all(not torch.equal(before[name], value)
+               for name, value in module.metric_loss.state_dict().items()
+               if value.numel())  # fmt: skip
+
+
+def test_images_instead_of_tuples_are_explained() -> None:
+    with pytest.raises(FerlitError, match="TupleDataModule"):
+        joint().training_step(tuple_batch()._replace(tuple_size=None), 0)
+
+
+def test_a_backbone_must_say_how_many_features_it_gives() -> None:
+    with pytest.raises(FerlitError, match="NamelessBackbone has no integer attribute out_features"):
+        ExpressionModule(CLASSES, backbone=NamelessBackbone())
+
+
+def test_an_unknown_softmax_on_is_refused() -> None:
+    with pytest.raises(FerlitError, match="softmax_on='positives'"):
+        joint(softmax_on="positives")
+
+
+def test_stage_one_weights_start_the_joint_stage(
+    tmp_path: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage_one = ExpressionModule(["anger", "fear"], backbone=TinyBackbone())
+    path = tmp_path / "stage1.ckpt"  # type: ignore[operator]
+    torch.save({"state_dict": stage_one.state_dict()}, path)
+    module = joint(init_from=path)
+    module.setup("fit")
+    for name, value in stage_one.backbone.state_dict().items():
+        assert torch.equal(module.backbone.state_dict()[name], value)
+    hidden = [name for name, value in stage_one.branches.state_dict().items()
+              if value.ndim == 2 and len(value) > 2]  # fmt: skip
+    assert hidden
+    for name in hidden:
+        assert torch.equal(
+            module.branches.state_dict()[name], stage_one.branches.state_dict()[name]
+        )

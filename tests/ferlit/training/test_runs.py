@@ -1,0 +1,156 @@
+"""Whole runs by the command line: what a user gets, and what is left after a failure."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from ferlit.cli import main
+from ferlit.data.store import Store
+from ferlit.training import JointModule
+
+ROOT = Path(__file__).parents[3]
+
+
+def fit_options(store: Path, runs: Path, *more: str) -> list[str]:
+    return [
+        "fit",
+        "--config=ckplus.yaml",
+        f"--data.store={store}",
+        "--data.folds=4",
+        "--data.num_workers=0",
+        "--data.tuples_per_batch=6",
+        "--model.backbone=tests.ferlit.tiny.TinyBackbone",
+        f"--trainer.logger.save_dir={runs}",
+        "--trainer.accelerator=cpu",
+        *more,
+    ]
+
+
+def losses(run: Path) -> dict[int, list[float]]:
+    """Epoch -> its logged losses, of ``metrics.csv``."""
+    with (run / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    names = ("train/loss", "train/metric", "val/loss")
+    table: dict[int, list[float]] = {}
+    for row in rows:
+        values = [float(row[name]) for name in names if row.get(name)]
+        table.setdefault(int(row["epoch"]), []).extend(values)
+    return table
+
+
+@pytest.fixture(scope="module")
+def run(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of three epochs."""
+    runs = tmp_path_factory.mktemp("runs")
+    assert main(fit_options(store.folder, runs, "--trainer.max_epochs=3")) == 0
+    return runs / "ckplus" / "version_0"
+
+
+def test_a_run_leaves_its_configuration_split_results_and_checkpoints(
+    run: Path, store: Store
+) -> None:
+    names = {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()}
+    assert {
+        "config.yaml",
+        "metrics.csv",
+        "split.csv",
+        "metrics.json",
+        "confusion.csv",
+        "confusion.png",
+        "predictions.csv",
+        "checkpoints/best.ckpt",
+        "checkpoints/last.ckpt",
+    } <= names
+    split = pd.read_csv(run / "split.csv")
+    assert split.groupby("identity")["split"].nunique().eq(1).all()
+    tested = split[split["split"] == "test"]
+    predictions = pd.read_csv(run / "predictions.csv")
+    assert len(predictions) == tested["images"].sum()
+    assert set(predictions["identity"]) == set(tested["identity"])
+    metrics = json.loads((run / "metrics.json").read_text())
+    confusion = pd.read_csv(run / "confusion.csv", index_col=0)
+    assert confusion.to_numpy().sum() == len(predictions)
+    right = (predictions["label"] == predictions["predicted"]).mean()
+    assert metrics["image"]["accuracy"] == pytest.approx(right)
+    assert metrics["sequence"]["total"] == tested["sequences"].sum()
+
+
+def test_a_checkpoint_loads_safely_and_rebuilds_its_module(run: Path) -> None:
+    path = run / "checkpoints" / "best.ckpt"
+    checkpoint = torch.load(path, weights_only=True)
+    module = JointModule.load_from_checkpoint(path, weights_only=True)
+    assert type(module.backbone).__name__ == "TinyBackbone"
+    assert module.classes == checkpoint["hyper_parameters"]["classes"]
+    for name, value in module.state_dict().items():
+        assert torch.equal(value, checkpoint["state_dict"][name])
+
+
+def test_a_resumed_run_repeats_the_losses_of_one_never_stopped(
+    run: Path, store: Store, tmp_path: Path
+) -> None:
+    assert main(fit_options(store.folder, tmp_path, "--trainer.max_epochs=2")) == 0
+    more = ("--trainer.max_epochs=3", "--ckpt_path=last")
+    assert main(fit_options(store.folder, tmp_path, *more)) == 0
+    runs = list((tmp_path / "ckplus").iterdir())
+    assert [folder.name for folder in runs] == ["version_0"]
+    resumed, whole = losses(runs[0]), losses(run)
+    assert {epoch: whole[epoch] for epoch in range(3)} == {
+        epoch: resumed[epoch] for epoch in range(3)
+    }
+
+
+@pytest.mark.parametrize("command", ["validate", "test", "predict"])
+def test_a_finished_run_is_evaluated_again(
+    run: Path, store: Store, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (run / "metrics.json").read_text()
+    options = fit_options(store.folder, run.parent.parent, "--ckpt_path=best")
+    assert main([command, *options[1:]]) == 0
+    assert (run / "metrics.json").read_text() == before
+    if command == "predict":
+        assert len(pd.read_csv(run / "predictions_all.csv")) == len(store.records)
+
+
+def test_a_killed_run_goes_on_from_its_last_checkpoint(store: Store, tmp_path: Path) -> None:
+    def command(epochs: int, *more: str) -> list[str]:
+        options = fit_options(store.folder, tmp_path, f"--trainer.max_epochs={epochs}", *more)
+        return [sys.executable, "-m", "ferlit", *options]
+
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(["nmloss/src", "."])}
+    running = subprocess.Popen(
+        command(10_000), cwd=ROOT, env=environment, stdout=subprocess.DEVNULL
+    )
+    last = tmp_path / "ckplus" / "version_0" / "checkpoints" / "last.ckpt"
+    deadline = time.monotonic() + 120
+    while not last.exists() and running.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.3)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    assert last.exists()
+    reached = torch.load(last, weights_only=True)["epoch"] + 1
+    done = subprocess.run(
+        command(reached + 2, "--ckpt_path=last"), cwd=ROOT, env=environment, check=False
+    )
+    assert done.returncode == 0
+    assert sorted(losses(last.parent.parent)) == list(range(reached + 2 + 1))[: reached + 2]
+    assert [folder.name for folder in (tmp_path / "ckplus").iterdir()] == ["version_0"]
+
+
+def test_without_a_checkpoint_the_message_says_so(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(fit_options(store.folder, tmp_path, "--ckpt_path=last")) == 1
+    assert "no run in" in capsys.readouterr().err
+    assert main(["test", *fit_options(store.folder, tmp_path)[1:]]) == 1
+    assert "needs a checkpoint" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,190 @@
+"""The sampling rule (Liu et al. 2017, Sec. 3) on CK+-like counts, epochs and ranks."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+
+from nmloss import IdentityTupleSampler
+
+CLASSES = ["anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise"]
+# CK+: how many of its 118 subjects have how many of the seven expressions, three images each.
+SEQUENCES_PER_SUBJECT = {1: 21, 2: 22, 3: 47, 4: 20, 5: 7, 6: 1}
+
+
+def ckplus() -> tuple[list[str], list[str]]:
+    rng = np.random.default_rng(0)
+    counts = [count for count, people in SEQUENCES_PER_SUBJECT.items() for _ in range(people)]
+    share = np.array([45, 18, 59, 25, 69, 28, 83]) / 327
+    shown = [
+        (expression, f"S{subject:03d}")
+        for subject, count in enumerate(counts)
+        for expression in rng.choice(CLASSES, count, replace=False, p=share)
+        for _ in range(3)
+    ]
+    labels, identities = zip(*shown, strict=True)
+    return list(labels), list(identities)
+
+
+LABELS, IDENTITIES = ckplus()
+
+
+def sampler(**options: object) -> IdentityTupleSampler:
+    return IdentityTupleSampler(LABELS, IDENTITIES, **options)  # type: ignore[arg-type]
+
+
+def tuples(planned: IdentityTupleSampler) -> list[list[int]]:
+    size = planned.positives + planned.negatives
+    return [
+        batch[start : start + size] for batch in planned for start in range(0, len(batch), size)
+    ]
+
+
+def test_the_counts_are_those_of_ckplus() -> None:
+    assert len(LABELS) == 981 == 3 * 327
+    assert len(set(IDENTITIES)) == 118
+
+
+def test_a_batch_is_12_tuples_of_6_and_6() -> None:
+    planned = sampler()
+    sizes = [len(batch) for batch in planned]
+    assert sizes[:-1] == [144] * 81
+    assert sizes[-1] == (981 - 81 * 12) * 12
+    assert len(planned) == 82
+
+
+def test_every_image_is_the_query_once_an_epoch() -> None:
+    assert sorted(members[0] for members in tuples(sampler())) == list(range(981))
+
+
+def test_positives_are_different_images_of_the_label_by_other_people() -> None:
+    for query, *rest in tuples(sampler()):
+        positives = rest[:5]
+        assert {LABELS[index] for index in positives} == {LABELS[query]}
+        assert IDENTITIES[query] not in {IDENTITIES[index] for index in positives}
+        assert len(set(positives)) == 5
+
+
+def test_negatives_are_one_of_every_other_label_from_the_first_place_that_has_it() -> None:
+    planned = sampler()
+    shown = set(zip(LABELS, IDENTITIES, strict=True))
+    counts = Counter[str]()
+    for members in tuples(planned):
+        positives, negatives = members[:6], members[6:]
+        query = positives[0]
+        assert [LABELS[index] for index in negatives] == [c for c in CLASSES if c != LABELS[query]]
+        for index in negatives:
+            label, identity = LABELS[index], IDENTITIES[index]
+            people = [IDENTITIES[p] for p in positives]
+            able = [person for person in people if (label, person) in shown]
+            if able:
+                assert identity == able[0]
+                counts["own" if identity == IDENTITIES[query] else "positives"] += 1
+            else:
+                counts["anyone"] += 1
+    assert planned.sources._asdict() == {name: counts[name] for name in planned.sources._fields}
+    assert sum(planned.sources) == 981 * 6
+
+
+def test_on_ckplus_the_fallback_is_the_usual_path() -> None:
+    """A query has on average 2.25 of the 6 other expressions by its own subject."""
+    planned = sampler()
+    list(planned)
+    assert planned.sources.own / 981 == pytest.approx(736 / 327, abs=0.01)
+    assert planned.sources.own < planned.sources.positives
+    assert planned.sources.anyone > 0
+
+
+def test_who_has_every_label_needs_no_fallback() -> None:
+    labels, people = CLASSES * 4, np.repeat(np.arange(4), 7)
+    planned = IdentityTupleSampler(labels, people)
+    for members in tuples(planned):
+        assert {int(people[index]) for index in members[6:]} == {int(people[members[0]])}
+    assert planned.sources == (28 * 6, 0, 0)
+
+
+def test_the_plan_depends_on_seed_epoch_and_rank_alone() -> None:
+    def plan(epoch: int = 0, **options: object) -> list[list[int]]:
+        planned = sampler(**options)
+        planned.sampler.set_epoch(epoch)
+        return list(planned)
+
+    assert plan() == plan()
+    assert plan() != plan(epoch=1)
+    assert plan() != plan(seed=1)
+    first = plan(num_replicas=2, rank=0)
+    assert first == plan(num_replicas=2, rank=0) != plan(num_replicas=2, rank=1)
+
+
+@pytest.mark.parametrize("drop_last", [False, True])
+@pytest.mark.parametrize("replicas", [2, 3, 4])
+def test_the_ranks_share_the_queries_and_make_equally_many_batches(
+    replicas: int, drop_last: bool
+) -> None:
+    ranks = [
+        sampler(num_replicas=replicas, rank=rank, drop_last=drop_last) for rank in range(replicas)
+    ]
+    plans = [list(rank) for rank in ranks]
+    assert [len(plan) for plan in plans] == [len(rank) for rank in ranks]
+    assert len({len(plan) for plan in plans}) == 1
+    assert [[len(b) for b in plan] for plan in plans] == [[len(b) for b in plans[0]]] * replicas
+    queries = Counter(members[0] for rank in ranks for members in tuples(rank))
+    if drop_last:
+        assert max(queries.values()) == 1
+        assert all(len(batch) == 144 for plan in plans for batch in plan)
+    else:
+        assert len(queries) == 981
+        assert sum(queries.values()) - 981 < replicas
+
+
+def test_without_shuffling_the_queries_come_in_order() -> None:
+    assert [members[0] for members in tuples(sampler(shuffle=False))] == list(range(981))
+
+
+def test_other_numbers_of_negatives() -> None:
+    for negatives in (0, 3, 8):
+        planned = sampler(negatives=negatives)
+        for members in tuples(planned)[:50]:
+            labels = [LABELS[index] for index in members[6:]]
+            assert len(labels) == negatives
+            assert LABELS[members[0]] not in labels
+            assert len(set(labels)) == min(negatives, 6)
+
+
+def test_few_people_still_give_whole_tuples() -> None:
+    labels = ["joy", "joy", "fear", "fear", "anger"]
+    people = ["a", "a", "a", "b", "b"]
+    for members in tuples(IdentityTupleSampler(labels, people, positives=4)):
+        assert len(members) == 4 + 2
+        assert {labels[index] for index in members[:4]} == {labels[members[0]]}
+
+
+@pytest.mark.parametrize(
+    "convert", [list, np.array, lambda x: torch.tensor(np.unique(x, return_inverse=True)[1])]
+)
+def test_labels_come_in_many_forms(convert: type) -> None:
+    planned = IdentityTupleSampler(convert(LABELS), convert(IDENTITIES))
+    assert list(planned) == list(sampler())
+
+
+@pytest.mark.parametrize(
+    ("labels", "identities", "options", "message"),
+    [
+        ([], [], {}, "labels: at least two different ones are needed, found nothing"),
+        (["joy"] * 4, [1, 2, 3, 4], {}, "labels: at least two .* only 'joy'"),
+        (["joy", "fear"], ["a", "a"], {}, "identities: at least two .* only 'a'"),
+        (["joy", "fear"], ["a", "b", "c"], {}, "2 labels and 3 identities"),
+        (["joy", "fear", "joy"], ["a", "", ""], {}, "identities: 2 are missing, the first at 1"),
+        (["joy", None], ["a", "b"], {}, "labels: 1 are missing, the first at 1"),
+        (["joy", "fear"], ["a", "b"], {"positives": 0}, "positives=0"),
+        (["joy", "fear"], ["a", "b"], {"negatives": -1}, "negatives=-1"),
+        (["joy", "fear"], ["a", "b"], {"tuples_per_batch": 0}, "tuples_per_batch=0"),
+        (["joy", "fear"], ["a", "b"], {"num_replicas": 2, "rank": 2}, "rank=2"),
+    ],
+)
+def test_mistakes_are_named(
+    labels: list[object], identities: list[object], options: dict[str, int], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        IdentityTupleSampler(labels, identities, **options)  # type: ignore[arg-type]
