@@ -127,7 +127,7 @@ def print_evaluation(results: dict[str, Evaluation], console: Console) -> None:
     table = Table(title=f"confusion by {level} (rows actual, columns predicted)")
     table.add_column("")
     for name in result.classes:
-        table.add_column(name[:9], justify="right")
+        table.add_column(name[:2].upper(), justify="right")  # AN CO DI ..., as in the paper
     table.add_column("recall", justify="right")
     for name, row in zip(result.classes, result.confusion, strict=True):
         count = int(row.sum())
