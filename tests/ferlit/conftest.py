@@ -10,9 +10,9 @@ from ferlit.data.synthetic import write_ckplus
 
 @pytest.fixture(scope="session")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small official CK+ tree: 8 people, 5 labelled expressions each."""
+    """A small official CK+ tree: 8 people, 6 labelled expressions each."""
     root = tmp_path_factory.mktemp("ckplus") / "tree"
-    write_ckplus(root, subjects=8, seed=0, expressions_per_subject=5, frames=4)
+    write_ckplus(root, subjects=8, seed=0, expressions_per_subject=6, frames=4)
     return root
 
 

@@ -26,21 +26,21 @@ def files(root: Path, part: str, pattern: str) -> list[Path]:
 def test_the_tree_has_the_layout_of_ckplus(tree: Path) -> None:
     images = files(tree, "cohn-kanade-images", r"S\d{3}_\d{3}_\d{8}\.png")
     points = files(tree, "Landmarks", r"S\d{3}_\d{3}_\d{8}_landmarks\.txt")
-    assert len(images) == len(points) == 8 * (5 * 4 + 3)
+    assert len(images) == len(points) == 8 * (6 * 4 + 3)
     for path in images:
         subject, number, _ = path.stem.split("_")
         assert path.parent == tree / "cohn-kanade-images" / subject / number
         landmark_file = tree / "Landmarks" / subject / number / f"{path.stem}_landmarks.txt"
         assert read_landmarks(landmark_file).shape == (68, 2)
     facs = files(tree, "FACS", r"S\d{3}_\d{3}_\d{8}_facs\.txt")
-    assert len(facs) == 8 * 6
+    assert len(facs) == 8 * 7
     line = r"( {3}\d\.\d{7}e[+-]\d\d){2}\n"
     assert all(re.fullmatch(f"({line})+", path.read_text()) for path in facs)
 
 
 def test_the_labels_are_at_the_peaks_and_one_an_expression(tree: Path) -> None:
     labels = files(tree, "Emotion", r"S\d{3}_\d{3}_\d{8}_emotion\.txt")
-    assert len(labels) == 8 * 5
+    assert len(labels) == 8 * 6
     shown = []
     for path in labels:
         assert re.fullmatch(r" {3}[1-7]\.0{7}e\+00\n", path.read_text())
