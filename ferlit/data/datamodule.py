@@ -85,7 +85,7 @@ class ExpressionDataModule(LightningDataModule):
             if self.database not in (None, description.database):
                 raise DataError(
                     f"{self.store_folder} is a store of {description.database}, "
-                    f"not of {self.database}"
+                    f"not of {self.database}; give --data.database {description.database}"
                 )
             return description
         if self.database is None or self.root is None:
@@ -163,6 +163,13 @@ class ExpressionDataModule(LightningDataModule):
     def has_test_data(self) -> bool:
         """Whether the split has labelled images to test on."""
         return len(self._rows("test")) > 0
+
+    def summary(self) -> str:
+        """One line: where the faces are, how many, and how they are split."""
+        dropped = len(self.store.description.dropped)
+        note = f", {dropped} dropped (see {DESCRIPTION})" if dropped else ""
+        parts = ", ".join(f"{part} {len(self._rows(part))}" for part in ("train", "val", "test"))
+        return f"{self.source_name}: {len(self.labels)} images{note}: {parts}"
 
     def split_table(self) -> pd.DataFrame:
         """Which subjects (where they are known) are in which part, with counts of images."""

@@ -29,7 +29,7 @@ LOGGED = (
 
 
 def run_folder(trainer: Trainer) -> Path:
-    """The folder that this run writes into."""
+    """The folder that this run writes into; all processes must ask for it together."""
     return Path(trainer.log_dir or trainer.default_root_dir)
 
 
@@ -61,8 +61,8 @@ class SaveSplit(Callback):
     """Writes ``split.csv``: which subjects train, validate and test in this run."""
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.is_global_zero and trainer.log_dir is not None:
-            folder = run_folder(trainer)
+        folder = run_folder(trainer)
+        if trainer.is_global_zero:
             folder.mkdir(parents=True, exist_ok=True)
             data = cast("ExpressionDataModule", trainer.datamodule)  # type: ignore[attr-defined]
             data.split_table().to_csv(folder / "split.csv", index=False)
@@ -83,10 +83,10 @@ class WriteResults(Callback):
     def _write(self, trainer: Trainer, module: ExpressionModule, *, is_test: bool) -> None:
         rows, probabilities, _ = (value.cpu() for value in module.predictions.compute())
         module.predictions.reset()
+        folder, classes = run_folder(trainer), module.classes
         if not trainer.is_global_zero:
             return
         data = cast("ExpressionDataModule", trainer.datamodule)  # type: ignore[attr-defined]
-        folder, classes = run_folder(trainer), module.classes
         records = data.store.records.iloc[rows.numpy()]
         predictions = prediction_table(records, probabilities.double().numpy(), classes)
         if not is_test:

@@ -22,6 +22,7 @@ from ferlit.training.callbacks import EpochSummary, SaveSplit, WriteResults
 from ferlit.training.logger import forget_after
 from ferlit.training.modules import ExpressionModule
 
+logger = logging.getLogger(__name__)
 KEYWORDS = ("last", "best")  # the checkpoints of the newest run, by name
 # Warnings of Lightning that do not hold here: we pass the command line's own arguments on, and a
 # resumed run keeps its log and checkpoints.
@@ -89,6 +90,7 @@ class FerlitCLI(LightningCLI):
         if isinstance(self.datamodule, ExpressionDataModule) and self.trainer.is_global_zero:
             self.datamodule.prepare_data()
             self.datamodule.setup("fit")
+            logger.info(self.datamodule.summary())
 
     def after_fit(self) -> None:
         """Test the checkpoint that validation chose, where there is something to test on."""

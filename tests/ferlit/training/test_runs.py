@@ -120,30 +120,72 @@ def test_a_finished_run_is_evaluated_again(
         assert len(pd.read_csv(run / "predictions_all.csv")) == len(store.records)
 
 
-def test_a_killed_run_goes_on_from_its_last_checkpoint(store: Store, tmp_path: Path) -> None:
-    def command(epochs: int, *more: str) -> list[str]:
-        options = fit_options(store.folder, tmp_path, f"--trainer.max_epochs={epochs}", *more)
-        return [sys.executable, "-m", "ferlit", *options]
+def command(store: Store, runs: Path, *more: str) -> list[str]:
+    return [sys.executable, "-m", "ferlit", *fit_options(store.folder, runs, *more)]
 
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(["nmloss/src", "."])}
+
+def environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": os.pathsep.join(["nmloss/src", "."])}
+
+
+def stop_in_an_epoch(store: Store, runs: Path, sign: signal.Signals) -> tuple[Path, int, str]:
+    """Start a long fit and stop it after its first checkpoint; checkpoint, exit code, stderr."""
     running = subprocess.Popen(
-        command(10_000), cwd=ROOT, env=environment, stdout=subprocess.DEVNULL
+        command(store, runs, "--trainer.max_epochs=10000"),
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
-    last = tmp_path / "ckplus" / "version_0" / "checkpoints" / "last.ckpt"
+    last = runs / "ckplus" / "version_0" / "checkpoints" / "last.ckpt"
     deadline = time.monotonic() + 120
     while not last.exists() and running.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(0.3)
-    running.send_signal(signal.SIGKILL)
-    running.wait()
-    assert last.exists()
-    reached = torch.load(last, weights_only=True)["epoch"] + 1
-    done = subprocess.run(
-        command(reached + 2, "--ckpt_path=last"), cwd=ROOT, env=environment, check=False
-    )
+    running.send_signal(sign)
+    errors = running.communicate()[1]
+    assert last.exists(), errors
+    return last, running.returncode, errors
+
+
+def test_a_killed_run_goes_on_from_its_last_checkpoint(store: Store, tmp_path: Path) -> None:
+    last, _, _ = stop_in_an_epoch(store, tmp_path, signal.SIGKILL)
+    epochs = torch.load(last, weights_only=True)["epoch"] + 3
+    more = (f"--trainer.max_epochs={epochs}", "--ckpt_path=last")
+    done = subprocess.run(command(store, tmp_path, *more), cwd=ROOT, env=environment(), check=False)
     assert done.returncode == 0
-    assert sorted(losses(last.parent.parent)) == list(range(reached + 2 + 1))[: reached + 2]
+    logged = losses(last.parent.parent)
+    assert [len(logged[epoch]) for epoch in range(epochs)] == [3] * epochs
     assert [folder.name for folder in (tmp_path / "ckplus").iterdir()] == ["version_0"]
+
+
+def test_an_interrupted_run_says_how_to_go_on(store: Store, tmp_path: Path) -> None:
+    _, code, errors = stop_in_an_epoch(store, tmp_path, signal.SIGINT)
+    assert code == 130
+    assert "interrupted; to go on:\n  ferlit fit --config=ckplus.yaml" in errors
+    assert errors.rstrip().endswith("--ckpt_path last")
+
+
+def test_two_processes_test_every_image_once(store: Store, tmp_path: Path) -> None:
+    more = ("--trainer.devices=2", "--trainer.strategy=ddp", "--trainer.max_epochs=1")
+    done = subprocess.run(
+        command(store, tmp_path, *more),
+        cwd=ROOT,
+        env=environment(),
+        check=False,
+        timeout=180,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    run = tmp_path / "ckplus" / "version_0"
+    split = pd.read_csv(run / "split.csv")
+    predictions = pd.read_csv(run / "predictions.csv")
+    assert predictions["image"].is_unique
+    assert len(predictions) == split.loc[split["split"] == "test", "images"].sum()
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["image"]["total"] == len(predictions)
 
 
 def test_without_a_checkpoint_the_message_says_so(
