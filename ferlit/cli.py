@@ -84,4 +84,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def entry_point() -> None:
     """The ``ferlit`` executable."""
-    sys.exit(main())
+    try:
+        code = main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as head, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code)

@@ -35,20 +35,24 @@ class TupleDataModule(ExpressionDataModule):
         self.negatives = negatives
         self.tuples_per_batch = tuples_per_batch
 
+    def setup(self, stage: str) -> None:
+        """Open the store and split it; training needs to know the persons."""
+        super().setup(stage)
+        if stage == "fit" and (self.store.records["identity"] == "").any():
+            raise DataError(
+                f"{self.source_name} does not name the persons, and tuples need them; "
+                "train with the softmax loss (--config systems/softmax.yaml)"
+            )
+
     @property
     def tuple_size(self) -> tuple[int, int]:
         return self.positives, len(self.classes) - 1 if self.negatives is None else self.negatives
 
     def _batches(self, rows: NDArray[np.int64]) -> IdentityTupleSampler:
-        identities = self.store.records["identity"].to_numpy()[rows]
-        if (identities == "").any():
-            raise DataError(
-                f"{self.source_name} does not name the persons, and tuples need them; "
-                "train with the softmax loss (--config systems/softmax.yaml)"
-            )
+        identities = self.store.records["identity"].to_numpy()
         return IdentityTupleSampler(
             self.labels[rows].tolist(),
-            identities.tolist(),
+            identities[rows].tolist(),
             positives=self.positives,
             negatives=self.tuple_size[1],
             tuples_per_batch=self.tuples_per_batch,

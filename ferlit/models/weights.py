@@ -34,15 +34,20 @@ class WeightReport(NamedTuple):
         return "\n".join(lines + shapes)
 
 
+_CLASS_LAYER = "classification.logits."
 _UNKNOWN = "the model has no such weight"
 
 
-def load_matching_weights(model: nn.Module, checkpoint: Path) -> WeightReport:
+def load_matching_weights(
+    model: nn.Module, checkpoint: Path, classes: list[str] | None = None
+) -> WeightReport:
     """Copy every tensor of a checkpoint whose name and shape fit the model.
 
     Args:
         model: Takes the weights.
         checkpoint: A Lightning checkpoint or a plain state dict.
+        classes: The model's classes. Where the checkpoint names other ones, or another order, the
+            class layer is left even if its shape fits: FER2013 and CK+ both have seven.
 
     Returns:
         What was taken, left, and is new.
@@ -50,12 +55,15 @@ def load_matching_weights(model: nn.Module, checkpoint: Path) -> WeightReport:
     Raises:
         FerlitError: the file is missing or no checkpoint, or nothing in it fits.
     """
-    weights = read_weights(checkpoint)
+    weights, old_classes = read_checkpoint(checkpoint)
+    are_classes_new = None not in (classes, old_classes) and classes != old_classes
     own = model.state_dict()
     left = {}
     for name, value in weights.items():
         if name not in own:
             left[name] = _UNKNOWN
+        elif are_classes_new and _CLASS_LAYER in name:
+            left[name] = f"its classes are {', '.join(old_classes or [])}"
         elif own[name].shape != value.shape:
             left[name] = f"{tuple(value.shape)} in the checkpoint, {tuple(own[name].shape)} here"
     taken = {name: value for name, value in weights.items() if name not in left}
@@ -68,8 +76,8 @@ def load_matching_weights(model: nn.Module, checkpoint: Path) -> WeightReport:
     return WeightReport(list(taken), left, [name for name in own if name not in taken])
 
 
-def read_weights(checkpoint: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint or a state dict, by name.
+def read_checkpoint(checkpoint: Path) -> tuple[dict[str, Tensor], list[str] | None]:
+    """The tensors of a checkpoint or a state dict by name, and its classes where it names them.
 
     Raises:
         FerlitError: the file is missing or holds none.
@@ -86,7 +94,7 @@ def read_weights(checkpoint: Path) -> dict[str, Tensor]:
     weights = {name: value for name, value in state.items() if isinstance(value, Tensor)}
     if not weights:
         raise FerlitError(f"{checkpoint}: there are no weights in it")
-    return weights
+    return weights, content.get("hyper_parameters", {}).get("classes")
 
 
 def _by_module(names: list[str]) -> str:

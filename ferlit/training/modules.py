@@ -124,7 +124,7 @@ class ExpressionModule(LightningModule):
 
     def setup(self, stage: str) -> None:
         if stage == "fit" and self.init_from is not None:
-            report = load_matching_weights(self, self.init_from)
+            report = load_matching_weights(self, self.init_from, self.classes)
             logger.info("weights from %s\n%s", self.init_from, report.summary())
 
     def configure_optimizers(self) -> Any:

@@ -156,6 +156,5 @@ def test_tuples_without_identities_say_what_to_do(store: Store, tmp_path: Path) 
     records["sequence"] = ""
     records.to_csv(folder / "records.csv", index=False)
     data = TupleDataModule(store=folder, num_workers=0)
-    data.setup("fit")
     with pytest.raises(DataError, match="does not name the persons"):
-        data.train_dataloader()
+        data.setup("fit")

@@ -22,6 +22,29 @@ def test_the_classification_branch_passes_from_one_stage_to_the_next(tmp_path: P
 
 
 @pytest.mark.parametrize(
+    ("old", "is_taken"),
+    [
+        (["fear", "anger"], False),
+        (["anger", "neutral"], False),
+        (["anger", "fear"], True),
+        (None, True),
+    ],
+)
+def test_the_class_layer_is_new_where_the_classes_differ(
+    tmp_path: Path, old: list[str] | None, is_taken: bool
+) -> None:
+    before, after = OneBranch(512, 2), OneBranch(512, 2)
+    hyper_parameters = {} if old is None else {"classes": old}
+    content = {"state_dict": before.state_dict(), "hyper_parameters": hyper_parameters}
+    torch.save(content, tmp_path / "before.ckpt")
+    report = load_matching_weights(after, tmp_path / "before.ckpt", ["anger", "fear"])
+    weight = "classification.logits.weight"
+    assert (weight in report.taken) == is_taken
+    assert torch.equal(before.state_dict()[weight], after.state_dict()[weight]) == is_taken
+    assert is_taken or f"its classes are {', '.join(old or [])}" in report.summary()
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         (None, "no such checkpoint"),
