@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ferlit.data.datamodule import ExpressionDataModule
 from ferlit.errors import DataError
-from nmloss import IdentityTupleSampler
+from nmloss import IdentityTupleSampler, NegativeSources
 
 
 class TupleDataModule(ExpressionDataModule):
@@ -34,6 +34,12 @@ class TupleDataModule(ExpressionDataModule):
         self.positives = positives
         self.negatives = negatives
         self.tuples_per_batch = tuples_per_batch
+        self.sampler: IdentityTupleSampler | None = None
+
+    @property
+    def negative_sources(self) -> NegativeSources:
+        """Whose images served as negatives in this epoch so far."""
+        return self.sampler.sources if self.sampler is not None else NegativeSources()
 
     def setup(self, stage: str) -> None:
         """Open the store and split it; training needs to know the persons."""
@@ -50,7 +56,7 @@ class TupleDataModule(ExpressionDataModule):
 
     def _batches(self, rows: NDArray[np.int64]) -> IdentityTupleSampler:
         identities = self.store.records["identity"].to_numpy()
-        return IdentityTupleSampler(
+        self.sampler = IdentityTupleSampler(
             self.labels[rows].tolist(),
             identities[rows].tolist(),
             positives=self.positives,
@@ -60,3 +66,4 @@ class TupleDataModule(ExpressionDataModule):
             rank=self._rank,
             seed=self.seed,
         )
+        return self.sampler

@@ -199,3 +199,10 @@ class JointModule(ExpressionModule):
         losses = {"loss": loss, "softmax": softmax, "metric": metric}
         self._log_training(losses, logits, label)
         return loss
+
+    def on_train_epoch_end(self) -> None:
+        """Log whose images served as negatives (Sec. 3: the fallback is the usual path on CK+)."""
+        sources = getattr(self.trainer.datamodule, "negative_sources", None)  # type: ignore[attr-defined]
+        if sources is not None and sum(sources):
+            for name, count in sources._asdict().items():
+                self.log(f"negatives/{name}", count / sum(sources), sync_dist=True)

@@ -76,6 +76,10 @@ def test_a_run_leaves_its_configuration_split_results_and_checkpoints(
     predictions = pd.read_csv(run / "predictions.csv")
     assert len(predictions) == tested["images"].sum()
     assert set(predictions["identity"]) == set(tested["identity"])
+    logged = pd.read_csv(run / "metrics.csv")
+    sources = logged[[name for name in logged if name.startswith("negatives/")]].dropna()
+    assert len(sources) == 3
+    assert sources.sum(axis=1).to_numpy() == pytest.approx(1)
     metrics = json.loads((run / "metrics.json").read_text())
     confusion = pd.read_csv(run / "confusion.csv", index_col=0)
     assert confusion.to_numpy().sum() == len(predictions)
