@@ -1,7 +1,7 @@
 """The data module of images; `ferlit.data.tuples` adds the one of tuples."""
 
 import hashlib
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -73,9 +73,10 @@ class ExpressionDataModule(LightningDataModule):
         self.eval_batch_size = eval_batch_size
         self.num_workers = num_workers
         self.seed = seed
-        options = {"flip": flip, "equalize": equalize, "fit_plane": fit_plane}
-        self.train_transform = FaceTransform(train=True, **options)  # type: ignore[arg-type]
-        self.eval_transform = FaceTransform(train=False, **options)  # type: ignore[arg-type]
+        transform = partial(FaceTransform, flip=flip, equalize=equalize, fit_plane=fit_plane)
+        self.train_transform = transform(train=True)
+        self.eval_transform = transform(train=False)
+        self._is_prepared = False
 
     @cached_property
     def source(self) -> Database | Description:
@@ -118,8 +119,8 @@ class ExpressionDataModule(LightningDataModule):
 
     def prepare_data(self) -> None:
         """Prepare the database, unless an up-to-date store is there already."""
-        _ = self.source
-        if self.root is not None and self.database is not None:
+        _ = self.source  # raises where no data are named
+        if self.root is not None and self.database is not None and not self._is_prepared:
             prepare_store(
                 find_database(self.database),
                 self.root,
@@ -129,10 +130,11 @@ class ExpressionDataModule(LightningDataModule):
                 # A store in the cache is ours to renew; one that the user named is not.
                 replace=self.store_folder is None,
             )
+            self._is_prepared = True
 
     def setup(self, stage: str) -> None:
         """Open the store and split it."""
-        _ = self.source
+        _ = self.source  # raises where no data are named
         self.store = Store.open(self.store_path)
         records = self.store.records
         numbers = {name: number for number, name in enumerate(self.classes)}

@@ -19,7 +19,8 @@ class ShuffledBatches:
     """Batches of all images in random order; the ranks share them out evenly.
 
     Where the images do not divide by the ranks, the last ones are left out of this epoch, so that
-    every rank makes equally many steps.
+    every rank makes equally many steps. A last image alone joins the batch before it: batch
+    normalisation cannot train on one.
 
     Args:
         count: Number of images.
@@ -47,14 +48,16 @@ class ShuffledBatches:
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return -(-(self.count // self.num_replicas) // self.batch_size)
+        full, rest = divmod(self.count // self.num_replicas, self.batch_size)
+        return max(full, 1) if rest == 1 else full + (rest > 0)
 
     def __iter__(self) -> Iterator[list[int]]:
         order = np.random.default_rng((self.seed, self.epoch)).permutation(self.count)
         share = self.count // self.num_replicas
         own = order[self.rank : share * self.num_replicas : self.num_replicas].tolist()
-        for start in range(0, share, self.batch_size):
-            yield own[start : start + self.batch_size]
+        for number in range(len(self)):
+            end = (number + 1) * self.batch_size if number + 1 < len(self) else share
+            yield own[number * self.batch_size : end]
 
 
 class SeededBatches(Sampler[list[tuple[int, int]]]):

@@ -28,6 +28,15 @@ def test_ranks_make_equally_many_steps_on_different_images(count: int) -> None:
     assert len(images) == count - count % 4
 
 
+@pytest.mark.parametrize(
+    ("count", "sizes"), [(8, [4, 4]), (9, [4, 5]), (10, [4, 4, 2]), (1, [1]), (3, [3]), (0, [])]
+)
+def test_no_last_batch_is_a_single_image(count: int, sizes: list[int]) -> None:
+    batches = ShuffledBatches(count, batch_size=4, seed=0)
+    assert [len(batch) for batch in batches] == sizes
+    assert len(batches) == len(sizes)
+
+
 def test_seeds_depend_on_epoch_and_rank_and_never_repeat_within_an_epoch() -> None:
     def seeds(epoch: int, rank: int) -> list[int]:
         batches = SeededBatches(ShuffledBatches(200, batch_size=16, seed=0), seed=0, rank=rank)
