@@ -31,7 +31,7 @@ class ShuffledBatches:
 
     >>> batches = ShuffledBatches(5, batch_size=2, seed=0)
     >>> sorted(index for batch in batches for index in batch), len(batches)
-    ([0, 1, 2, 3, 4], 3)
+    ([0, 1, 2, 3, 4], 2)
     """
 
     def __init__(

@@ -80,12 +80,12 @@ class OneBranch(nn.Module):
         return Output(*self.classification(features))
 
     def classify(self, features: Tensor) -> Tensor:
-        """(B, K) logits."""
+        """(B, K) logits of the EC branch, whatever else there is."""
         logits: Tensor = self.classification(features)[0]
         return logits
 
 
-class TwoBranch(nn.Module):
+class TwoBranch(OneBranch):
     """2B: the EC branch, and the ML branch joined to it by the connecting layer (Eq. 13).
 
     Args:
@@ -109,8 +109,7 @@ class TwoBranch(nn.Module):
         hidden: Sequence[int] = (4096, 1024),
         norm: Norm = "batch",
     ) -> None:
-        super().__init__()
-        self.classification = ClassificationBranch(in_features, num_classes, hidden, norm)
+        super().__init__(in_features, num_classes, hidden, norm)
         size = self.classification.hidden_features
         self.metric = fully_connected(in_features, size, norm)  # FC3
         self.connect = fully_connected(2 * size, connect_size, norm)  # FC4
@@ -121,11 +120,6 @@ class TwoBranch(nn.Module):
         logits, hidden = self.classification(features)
         both = torch.cat([hidden, self.metric(features)], dim=1)
         return Output(logits, self.embedding(self.connect(both)))
-
-    def classify(self, features: Tensor) -> Tensor:
-        """(B, K) logits, without the ML branch."""
-        logits: Tensor = self.classification(features)[0]
-        return logits
 
 
 def fully_connected(in_features: int, out_features: int, norm: Norm) -> nn.Sequential:

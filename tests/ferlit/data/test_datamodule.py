@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -9,29 +10,23 @@ from ferlit.data import ExpressionDataModule, TupleDataModule
 from ferlit.data.store import Store
 from ferlit.errors import DataError
 
+Data = TypeVar("Data", bound=ExpressionDataModule)
 
-def tuples(store: Store, **options: object) -> TupleDataModule:
-    data = TupleDataModule(
-        store=store.folder,
-        fold=0,
-        folds=4,
-        **{"num_workers": 0, **options},  # type: ignore[arg-type]
-    )
+
+def prepared(kind: type[Data], store: Store, **options: object) -> Data:
+    options = {"store": store.folder, "fold": 0, "folds": 4, "num_workers": 0} | options
+    data = kind(**options)  # type: ignore[arg-type]
     data.prepare_data()
     data.setup("fit")
     return data
+
+
+def tuples(store: Store, **options: object) -> TupleDataModule:
+    return prepared(TupleDataModule, store, **options)
 
 
 def images(store: Store, **options: object) -> ExpressionDataModule:
-    data = ExpressionDataModule(
-        store=store.folder,
-        fold=0,
-        folds=4,
-        **{"num_workers": 0, **options},  # type: ignore[arg-type]
-    )
-    data.prepare_data()
-    data.setup("fit")
-    return data
+    return prepared(ExpressionDataModule, store, **options)
 
 
 def test_no_subject_is_in_two_parts(store: Store) -> None:
