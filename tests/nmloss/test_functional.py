@@ -22,13 +22,18 @@ def mean(points: Points) -> list[float]:
 
 
 def mined(positives: Points, negatives: Points, far: Callable[..., float]) -> Points:
-    """Algorithm 1."""
+    """Algorithm 1; two positives are equally far from their mean, but for rounding."""
     center = mean(positives)
     if not negatives:
         return positives
     nearest = min(far(f, center) for f in negatives)
     kept = [f for f in positives if not far(f, center) > nearest]
-    return kept or [min(positives, key=lambda f: far(f, center))]
+    distances = [far(f, center) for f in positives]
+    least = min(distances)
+    nearest_ones = [
+        f for f, d in zip(positives, distances, strict=True) if d <= least + 1e-4 * abs(least)
+    ]
+    return kept or nearest_ones
 
 
 def loop_fixed(

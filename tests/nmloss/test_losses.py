@@ -18,6 +18,7 @@ MODULES: dict[str, Callable[..., nn.Module]] = {
     "fixed": nmloss.NMTupleClustersLoss,
     "adaptive": lambda **pml: nmloss.AdaptiveNMTupleClustersLoss(D, **pml),
     "n_plus_one": nmloss.NPlusOneTupletLoss,
+    "coupled": nmloss.CoupledClustersLoss,
 }
 all_losses = pytest.mark.parametrize("name", MODULES)
 
@@ -87,7 +88,7 @@ def test_the_distance_is_squared_on_normalised_embeddings() -> None:
     torch.testing.assert_close(loss, expected)
 
 
-@pytest.mark.parametrize("name", ["fixed", "n_plus_one"])
+@pytest.mark.parametrize("name", ["fixed", "n_plus_one", "coupled"])
 @pytest.mark.parametrize(
     "distance",
     [
@@ -95,6 +96,8 @@ def test_the_distance_is_squared_on_normalised_embeddings() -> None:
         distances.LpDistance(p=2, power=1),
         distances.LpDistance(p=1, power=1, normalize_embeddings=False),
         distances.SNRDistance(),
+        distances.CosineSimilarity(),
+        nmloss.MahalanobisDistance(D, rank=5).double(),
     ],
 )
 def test_any_distance_serves_in_both_forms(name: str, distance: distances.BaseDistance) -> None:
@@ -104,9 +107,19 @@ def test_any_distance_serves_in_both_forms(name: str, distance: distances.BaseDi
     torch.testing.assert_close(dense, paired, rtol=1e-4, atol=1e-4)
 
 
-def test_a_similarity_is_refused() -> None:
-    with pytest.raises(ValueError, match="CosineSimilarity is a similarity"):
-        nmloss.NMTupleClustersLoss(distance=distances.CosineSimilarity())
+def test_a_similarity_is_a_distance_with_its_sign_changed() -> None:
+    """With dot products and no margin Eq. 1 is the N-pair loss (Sohn 2016)."""
+    embeddings = batch()
+    loss_fn = nmloss.NPlusOneTupletLoss(
+        margin=0.0, distance=distances.DotProductSimilarity(normalize_embeddings=False)
+    )
+    layout = tuple_indices(Q, M, N)
+    members = embeddings.reshape(Q, M + N, D)
+    products = (members[:, :1] * members[:, 1:]).sum(-1)
+    positive, negative = products[:, : M - 1, None], products[:, None, M - 1 :]
+    expected = (1 + (negative - positive).exp().sum(-1)).log().mean()
+    for indices in (layout, tuple(layout)):
+        torch.testing.assert_close(loss_fn(embeddings, None, indices), expected)
 
 
 @all_losses

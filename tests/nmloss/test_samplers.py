@@ -1,6 +1,9 @@
 """The sampling rule (Liu et al. 2017, Sec. 3) on CK+-like counts, epochs and ranks."""
 
-from collections import Counter
+import tracemalloc
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Sequence
+from itertools import islice, permutations, product
 
 import numpy as np
 import pytest
@@ -39,6 +42,75 @@ def tuples(planned: IdentityTupleSampler) -> list[list[int]]:
     return [
         batch[start : start + size] for batch in planned for start in range(0, len(batch), size)
     ]
+
+
+Shape = tuple[Sequence[Hashable], Sequence[Hashable]]
+
+MANY_LABELS = (
+    np.random.default_rng(1).integers(60, size=1500).tolist(),
+    np.random.default_rng(2).integers(40, size=1500).tolist(),
+)
+SHAPES: dict[str, Shape] = {
+    "ckplus": (LABELS, IDENTITIES),
+    "everyone has everything": (CLASSES * 40, [k // 7 % 10 for k in range(280)]),
+    "two people": ("jjjjfffaaj", "aaaaaabbbb"),
+    "one image per label": (range(20), [k % 3 for k in range(20)]),
+    "one label per person": ([k % 30 // 6 for k in range(120)], [k % 30 for k in range(120)]),
+    "a label by one person, another by one image": ("jjjjjjjfffffax", "aaaaaaabbcccbb"),
+    "many labels": MANY_LABELS,
+}
+
+
+def assert_the_rules_hold(planned: IdentityTupleSampler, shape: Shape) -> None:
+    """The sampling rule, in words, for every tuple of a plan."""
+    labels, identities = shape
+    of_label, of_both = defaultdict(set), defaultdict(set)
+    for image, (label, identity) in enumerate(zip(labels, identities, strict=True)):
+        of_label[label].add(image)
+        of_both[label, identity].add(image)
+    others_of = {label: sorted(set(labels) - {label}) for label in of_label}  # type: ignore[type-var]
+    counts = Counter[str]()
+    queries = []
+    for members in tuples(planned):
+        query, positives = members[0], members[: planned.positives]
+        negatives = members[planned.positives :]
+        label, identity = labels[query], identities[query]
+        queries.append(query)
+
+        alike = of_label[label]
+        able = alike - of_both[label, identity] or alike - {query} or {query}
+        assert set(positives[1:]) <= able
+        if len(able) >= len(positives[1:]):
+            assert len(set(positives[1:])) == len(positives[1:])
+
+        others = others_of[label]
+        shown = [labels[index] for index in negatives]
+        if len(negatives) < len(others):
+            assert set(shown) <= set(others)
+            assert len(set(shown)) == len(shown)
+        else:
+            assert shown == [others[k % len(others)] for k in range(len(negatives))]
+
+        for other, negative in zip(shown, negatives, strict=True):
+            people = [identities[index] for index in positives]
+            able_people = [person for person in people if of_both.get((other, person))]
+            if able_people:
+                assert identities[negative] == able_people[0]
+                counts["own" if able_people[0] == identity else "positives"] += 1
+            else:
+                counts["anyone"] += 1
+    assert sorted(queries) == list(range(len(labels)))
+    assert planned.sources._asdict() == {name: counts[name] for name in planned.sources._fields}
+
+
+@pytest.mark.parametrize("negatives", [None, 0, 2, 65])
+@pytest.mark.parametrize("positives", [1, 2, 6, 30])
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
+def test_the_rules_hold_for_every_tuple(
+    shape: Shape, positives: int, negatives: int | None
+) -> None:
+    planned = IdentityTupleSampler(*shape, positives=positives, negatives=negatives)
+    assert_the_rules_hold(planned, shape)
 
 
 def test_the_counts_are_those_of_ckplus() -> None:
@@ -87,6 +159,17 @@ def test_negatives_are_one_of_every_other_label_from_the_first_place_that_has_it
     assert sum(planned.sources) == 981 * 6
 
 
+def test_the_sources_are_those_of_the_batches_so_far() -> None:
+    _, identities = MANY_LABELS
+    planned = IdentityTupleSampler(*MANY_LABELS, positives=3)
+    negatives = own = 0
+    for batch in planned:
+        for query, _, _, *others in np.reshape(batch, (-1, 3 + 59)).tolist():
+            own += sum(identities[index] == identities[query] for index in others)
+            negatives += len(others)
+        assert (planned.sources.own, sum(planned.sources)) == (own, negatives)
+
+
 def test_on_ckplus_the_fallback_is_the_usual_path() -> None:
     """A query has on average 2.25 of the 6 other expressions by its own subject."""
     planned = sampler()
@@ -113,6 +196,8 @@ def test_the_plan_depends_on_seed_epoch_and_rank_alone() -> None:
     assert plan() == plan()
     assert plan() != plan(epoch=1)
     assert plan() != plan(seed=1)
+    planned = sampler()
+    assert list(planned) == list(planned)
     first = plan(num_replicas=2, rank=0)
     assert first == plan(num_replicas=2, rank=0) != plan(num_replicas=2, rank=1)
 
@@ -158,6 +243,85 @@ def test_few_people_still_give_whole_tuples() -> None:
     for members in tuples(IdentityTupleSampler(labels, people, positives=4)):
         assert len(members) == 4 + 2
         assert {labels[index] for index in members[:4]} == {labels[members[0]]}
+
+
+def is_uniform(drawn: Iterable[Hashable], outcomes: Iterable[Hashable]) -> bool:
+    """Nothing else comes, and Pearson's statistic is within 4 standard deviations of its mean."""
+    counts, expected = Counter(drawn), set(outcomes)
+    mean = counts.total() / len(expected)
+    statistic = sum((counts[outcome] - mean) ** 2 / mean for outcome in expected)
+    freedom = len(expected) - 1
+    return counts.keys() <= expected and statistic < freedom + 4 * (2 * freedom) ** 0.5
+
+
+# Seven images of each of 3000 labels, by four persons: what a tuple draws is the same for all.
+PERSONS = [0, 0, 1, 2, 2, 2, 3]
+REPEATED = np.repeat(np.arange(3000), 7), np.tile(PERSONS, 3000)
+
+
+@pytest.mark.parametrize("positives", [2, 3, 4, 5])
+@pytest.mark.parametrize("query", [0, 3, 4, 6])
+def test_positives_are_uniform_in_every_order(query: int, positives: int) -> None:
+    planned = IdentityTupleSampler(*REPEATED, positives=positives, negatives=0)
+    able = [image for image, person in enumerate(PERSONS) if person != PERSONS[query]]
+    drawn = [
+        tuple(image % 7 for image in members[1:])
+        for members in tuples(planned)
+        if members[0] % 7 == query
+    ]
+    assert is_uniform(drawn, permutations(able, positives - 1))
+
+
+def test_positives_are_uniform_with_replacement_where_there_are_too_few() -> None:
+    labels, people = np.repeat(np.arange(3000), 3), np.tile([0, 0, 1], 3000)
+    planned = IdentityTupleSampler(labels, people, positives=4, negatives=0)
+    drawn = [[image % 3 for image in members] for members in tuples(planned)]
+    by_one = [tuple(positives) for query, *positives in drawn if query == 2]
+    assert is_uniform(by_one, product([0, 1], repeat=3))
+
+
+def test_positives_are_uniform_among_the_other_images_of_the_only_person() -> None:
+    labels, people = np.repeat(np.arange(3000), 4), np.repeat([0, 1], 6000)
+    planned = IdentityTupleSampler(labels, people, positives=3, negatives=0)
+    drawn = [[image % 4 for image in members] for members in tuples(planned)]
+    by_one = [tuple(positives) for query, *positives in drawn if query == 1]
+    assert is_uniform(by_one, permutations([0, 2, 3], 2))
+
+
+def test_the_labels_of_fewer_negatives_are_uniform() -> None:
+    labels, people = np.tile(np.arange(6), 1500), np.repeat(np.arange(1500), 6)
+    planned = IdentityTupleSampler(labels, people, positives=1, negatives=3)
+    drawn = [members for members in tuples(planned) if labels[members[0]] == 2]
+    by_label = [tuple(labels[members[1:]].tolist()) for members in drawn]
+    assert is_uniform(by_label, permutations([0, 1, 3, 4, 5], 3))
+
+
+def test_negatives_are_uniform_among_the_images_of_who_serves() -> None:
+    """Persons of seven images, one joyful, and six afraid; then ones who show one label each."""
+    labels, people = np.tile([0, 1, 1, 1, 1, 1, 1], 1500), np.repeat(np.arange(1500), 7)
+    planned = IdentityTupleSampler(labels, people, positives=1)
+    drawn = [negative % 7 for query, negative in tuples(planned) if labels[query] == 0]
+    assert is_uniform(drawn, range(1, 7))
+    assert planned.sources == (len(labels), 0, 0)
+
+    labels, people = np.repeat([0, 1], [3000, 8]), np.repeat(np.arange(5), [3000, 1, 1, 2, 4])
+    planned = IdentityTupleSampler(labels, people, positives=2)
+    drawn = [negative for query, _, negative in tuples(planned) if labels[query] == 0]
+    assert is_uniform(drawn, range(3000, 3008))
+    assert planned.sources == (0, 0, len(labels))
+
+
+def test_many_labels_make_no_table_of_tuples_by_labels() -> None:
+    """Such a table, of single bytes, would take 400 MB; one of people by labels 200 MB."""
+    labels = np.random.default_rng(0).integers(4_000, size=100_000)
+    people = np.arange(100_000) % 50_000
+    tracemalloc.start()
+    planned = IdentityTupleSampler(labels, people, negatives=6)
+    for _ in islice(planned, 100):
+        pass
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 40e6
 
 
 @pytest.mark.parametrize(

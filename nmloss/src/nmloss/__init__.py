@@ -5,16 +5,31 @@ Recognition, CVPR Workshops 2017 (https://doi.org/10.1109/CVPRW.2017.79).
 """
 
 from nmloss import functional
-from nmloss.indices import TupleIndices, tuple_indices
-from nmloss.losses import AdaptiveNMTupleClustersLoss, NMTupleClustersLoss, NPlusOneTupletLoss
+from nmloss.distances import MahalanobisDistance
+from nmloss.indices import MinedIndices, TupleIndices, tuple_indices
+from nmloss.losses import (
+    AdaptiveNMTupleClustersLoss,
+    CoupledClustersLoss,
+    NMTupleClustersLoss,
+    NPlusOneTupletLoss,
+)
+from nmloss.miners import IdentityAwareMiner, OnlinePositiveMiner
 from nmloss.samplers import IdentityTupleSampler, NegativeSources
+from nmloss.wrappers import CrossBatchMemory, SelfSupervisedLoss
 
 __all__ = [
     "AdaptiveNMTupleClustersLoss",
+    "CoupledClustersLoss",
+    "CrossBatchMemory",
+    "IdentityAwareMiner",
     "IdentityTupleSampler",
+    "MahalanobisDistance",
+    "MinedIndices",
     "NMTupleClustersLoss",
     "NPlusOneTupletLoss",
     "NegativeSources",
+    "OnlinePositiveMiner",
+    "SelfSupervisedLoss",
     "TupleIndices",
     "functional",
     "tuple_indices",

@@ -14,14 +14,12 @@ of the tuples come in one of two forms:
 A mask is True where a slot is a member. Half precision is computed and returned in float32.
 """
 
-from collections.abc import Callable
-
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-# From members, (Q, K, D) or (R, D), and one point a tuple, (Q, D), to (Q, K) or (Q, R).
-Distance = Callable[[Tensor, Tensor], Tensor]
+from nmloss import equations
+from nmloss.members import Rows
+from nmloss.tuples import Distance, PointTuples
 
 
 def squared_distances(members: Tensor, points: Tensor) -> Tensor:
@@ -39,8 +37,9 @@ def squared_distances(members: Tensor, points: Tensor) -> Tensor:
     """
     if members.ndim == 3:
         return (members - points[:, None]).square().sum(dim=-1)
-    norms = members.square().sum(dim=-1) + points.square().sum(dim=-1, keepdim=True)
-    return (norms - 2 * points @ members.T).clamp(min=0)
+    norms = members.square().sum(dim=-1)
+    products = torch.addmm(norms, points, members.mT, alpha=-2)
+    return products.add_(points.square().sum(dim=-1, keepdim=True)).clamp(min=0)
 
 
 def mine_positives(
@@ -52,7 +51,9 @@ def mine_positives(
 ) -> Tensor:
     """Algorithm 1: keep the positives that are not farther from the centre than all negatives.
 
-    Where none is kept, the positive nearest to the centre is. Without negatives all are kept.
+    Where none is kept, the positive nearest to the centre is, on a tie all that are nearest: of two
+    positives, equally far from their centre, rounding must not choose. Without negatives all are
+    kept.
 
     Args:
         positive_distances: (Q, M) distances to the centre of all positives.
@@ -66,19 +67,10 @@ def mine_positives(
     >>> mine_positives(torch.tensor([[0.1, 0.5, 0.9]]), torch.tensor([[0.5, 0.7]]))
     tensor([[ True,  True, False]])
     """
-    positive_distances = positive_distances.detach()
-    negative_distances = negative_distances.detach()
-    members = torch.ones_like(positive_distances, dtype=torch.bool)
-    members = members if positive_mask is None else positive_mask
-    if negative_distances.shape[1] == 0:
-        return members
-    if negative_mask is not None:
-        negative_distances = negative_distances.masked_fill(~negative_mask, torch.inf)
-    nearest_negative = negative_distances.amin(dim=1, keepdim=True)
-    kept = members & (positive_distances <= nearest_negative)
-    nearest = positive_distances.masked_fill(~members, torch.inf).argmin(dim=1, keepdim=True)
-    only_nearest = torch.zeros_like(members).scatter(1, nearest, True) & members
-    return torch.where(kept.any(dim=1, keepdim=True), kept, only_nearest)
+    positives = Rows(_mask(positive_distances, positive_mask), positive_distances.dtype)
+    negatives = Rows(_mask(negative_distances, negative_mask), negative_distances.dtype)
+    bound = negatives.least(negative_distances.detach())
+    return equations.kept_within(positives, positive_distances.detach(), bound)
 
 
 def nm_tuple_clusters_loss(
@@ -117,16 +109,10 @@ def nm_tuple_clusters_loss(
     >>> nm_tuple_clusters_loss(positives, negatives)  # [1 - 1 + .5] + [1 + .5 - 1]
     tensor([1.])
     """
-    positives, negatives = _full(positives), _full(negatives)
-    with _autocast_off(positives):
-        kept = positive_mask
-        if mine_positives:
-            kept = _mine(positives, negatives, positive_mask, negative_mask, distance)
-        center = _center(positives, kept)
-        pull = F.relu(distance(positives, center) - threshold + margin / 2)
-        push = F.relu(threshold + margin / 2 - distance(negatives, center))
-        losses = _mean(pull, kept) + _mean(push, negative_mask)
-        return _only_counting(losses, positives, negatives, positive_mask, negative_mask)
+    with torch.autocast(positives.device.type, enabled=False):
+        tuples = _tuples(positives, negatives, positive_mask, negative_mask, distance)
+        losses = equations.fixed_threshold(tuples, threshold, margin, mine_positives)
+        return losses * tuples.counting()
 
 
 def adaptive_nm_tuple_clusters_loss(
@@ -169,26 +155,17 @@ def adaptive_nm_tuple_clusters_loss(
     ...                                 linear=torch.zeros(2), bias=torch.tensor(2.0))
     tensor([0.6667])
     """
-    positives, negatives = _full(positives), _full(negatives)
-    map_a, map_b, linear, bias = (
-        weight.to(positives.dtype) for weight in (map_a, map_b, linear, bias)
-    )
+    dtype = at_least_float32(positives).dtype
+    map_a, map_b, linear, bias = (weight.to(dtype) for weight in (map_a, map_b, linear, bias))
 
     def minus_h(members: Tensor, points: Tensor) -> Tensor:
         return -adaptive_margin(
             members, points, map_a=map_a, map_b=map_b, linear=linear, bias=bias, sign=sign
         )
 
-    with _autocast_off(positives):
-        kept = positive_mask
-        if mine_positives:
-            kept = _mine(positives, negatives, positive_mask, negative_mask, minus_h)
-        center = _center(positives, kept)
-        pull = F.relu(1 + minus_h(positives, center))
-        push = F.relu(1 - minus_h(negatives, center))
-        total = _sum(pull, kept) + _sum(push, negative_mask)
-        losses = total / (_count(pull, kept) + _count(push, negative_mask)).clamp(min=1)
-        return _only_counting(losses, positives, negatives, positive_mask, negative_mask)
+    with torch.autocast(positives.device.type, enabled=False):
+        tuples = _tuples(positives, negatives, positive_mask, negative_mask, minus_h)
+        return equations.adaptive_threshold(tuples, mine_positives) * tuples.counting()
 
 
 def adaptive_margin(
@@ -256,7 +233,7 @@ def n_plus_one_tuplet_loss(
         positives: (Q, M, D), the query first; or (R, D), then with ``queries``.
         negatives: (Q, N, D); or (R, D).
         margin: tau.
-        queries: (Q, D) where ``positives`` does not start with them; they are no positives then.
+        queries: (Q, D) where ``positives`` does not hold them.
         positive_mask: (Q, M); or (Q, R).
         negative_mask: (Q, N); or (Q, R).
         distance: D, squared Euclidean by default.
@@ -268,114 +245,76 @@ def n_plus_one_tuplet_loss(
     >>> n_plus_one_tuplet_loss(positives, negatives)  # log(1 + exp(1 + 1 - 4))
     tensor([0.1269])
     """
-    positives, negatives = _full(positives), _full(negatives)
-    if queries is None:
+    if queries is None and positives.ndim == 3:
         queries, positives = positives[:, 0], positives[:, 1:]
         positive_mask = None if positive_mask is None else positive_mask[:, 1:]
-    with _autocast_off(positives):
-        queries = _full(queries)
-        if negatives.shape[-2] == 0:
-            return (queries * 0).sum(dim=-1)
-        closeness = -distance(negatives, queries)
-        if negative_mask is not None:
-            # A large finite number: logsumexp of nothing but -inf has a NaN gradient.
-            closeness = closeness.masked_fill(~negative_mask, -1e30)
-        nearness = closeness.logsumexp(dim=1, keepdim=True)
-        losses = F.softplus(distance(positives, queries) + margin + nearness)
-        return _mean(losses, positive_mask)
+    if queries is None:
+        raise ValueError("queries (Q, D) are needed beside members of shape (R, D)")
+    with torch.autocast(positives.device.type, enabled=False):
+        tuples = _tuples(positives, negatives, positive_mask, negative_mask, distance, queries)
+        return equations.n_plus_one(tuples, margin)
 
 
-def tuples_that_count(
+def coupled_clusters_loss(
     positives: Tensor,
     negatives: Tensor,
+    *,
+    margin: float = 1.0,
     positive_mask: Tensor | None = None,
     negative_mask: Tensor | None = None,
+    distance: Distance = squared_distances,
 ) -> Tensor:
-    """Which tuples have a positive beside the query, or a negative.
+    """The coupled clusters loss (Liu, Tian, Yang, Pang and Huang, CVPR 2016).
+
+    sum_i 1/2 [D(f_i+, c+) + alpha - D(f_*-, c+)]+
+
+    with c+ the mean of all positives and f_*- the negative nearest to it.
 
     Args:
-        positives: (Q, M, D), or (R, D).
-        negatives: (Q, N, D), or (R, D).
-        positive_mask: (Q, M), or (Q, R); the query is one of the members.
-        negative_mask: (Q, N), or (Q, R).
+        positives: (Q, M, D), the query first; or (R, D).
+        negatives: (Q, N, D); or (R, D).
+        margin: alpha.
+        positive_mask: (Q, M); or (Q, R).
+        negative_mask: (Q, N); or (Q, R).
+        distance: D, squared Euclidean by default.
 
     Returns:
-        (Q,) bool.
+        (Q,) losses; 0 where there are no negatives.
+
+    >>> positives, negatives = torch.tensor([[[0.0], [2.0]]]), torch.tensor([[[2.0], [9.0]]])
+    >>> coupled_clusters_loss(positives, negatives)  # centre 1: 2 x 1/2 [1 + 1 - 1]
+    tensor([1.])
     """
-    if positive_mask is None and negative_mask is None:
-        counts = positives.shape[1] > 1 or negatives.shape[1] > 0
-        return torch.full(positives.shape[:1], counts, device=positives.device)
-    more = (
-        torch.tensor(positives.shape[1] > 1, device=positives.device)
-        if positive_mask is None
-        else positive_mask.sum(dim=1) > 1
-    )
-    any_negative = (
-        torch.tensor(negatives.shape[1] > 0, device=negatives.device)
-        if negative_mask is None
-        else negative_mask.any(dim=1)
-    )
-    return more | any_negative
+    with torch.autocast(positives.device.type, enabled=False):
+        tuples = _tuples(positives, negatives, positive_mask, negative_mask, distance)
+        return equations.coupled_clusters(tuples, margin)
 
 
-def _full(values: Tensor) -> Tensor:
-    """At least float32."""
+def at_least_float32(values: Tensor) -> Tensor:
+    """Half precision as float32; float64 stays."""
     return values if values.dtype == torch.float64 else values.float()
 
 
-def _autocast_off(values: Tensor) -> torch.autocast:
-    return torch.autocast(values.device.type, enabled=False)
+def _mask(slots: Tensor, mask: Tensor | None) -> Tensor:
+    return slots.new_ones(slots.shape[:2], dtype=torch.bool) if mask is None else mask
 
 
-def _mine(
+def _tuples(
     positives: Tensor,
     negatives: Tensor,
     positive_mask: Tensor | None,
     negative_mask: Tensor | None,
     distance: Distance,
-) -> Tensor:
-    with torch.no_grad():
-        center = _center(positives, positive_mask)
-        return mine_positives(
-            distance(positives, center),
-            distance(negatives, center),
-            positive_mask=positive_mask,
-            negative_mask=negative_mask,
-        )
-
-
-def _center(positives: Tensor, mask: Tensor | None) -> Tensor:
-    """(Q, D) mean of the positives."""
-    if mask is None:
-        return positives.mean(dim=1)
-    weights = mask.to(positives.dtype)
-    weights = weights / weights.sum(dim=1, keepdim=True).clamp(min=1)
-    if positives.ndim == 2:
-        return weights @ positives
-    return (weights[..., None] * positives).sum(dim=1)
-
-
-def _sum(values: Tensor, mask: Tensor | None) -> Tensor:
-    return (values if mask is None else values.masked_fill(~mask, 0)).sum(dim=1)
-
-
-def _count(values: Tensor, mask: Tensor | None) -> Tensor:
-    if mask is None:
-        return torch.full_like(values[:, 0] if values.shape[1] else values.sum(1), values.shape[1])
-    return mask.sum(dim=1)
-
-
-def _mean(values: Tensor, mask: Tensor | None) -> Tensor:
-    """Mean over the members; 0 where there are none."""
-    return _sum(values, mask) / _count(values, mask).clamp(min=1)
-
-
-def _only_counting(
-    losses: Tensor,
-    positives: Tensor,
-    negatives: Tensor,
-    positive_mask: Tensor | None,
-    negative_mask: Tensor | None,
-) -> Tensor:
-    counting = tuples_that_count(positives, negatives, positive_mask, negative_mask)
-    return losses * counting
+    queries: Tensor | None = None,
+) -> PointTuples:
+    if positives.ndim == 2 and (positive_mask is None or negative_mask is None):
+        raise ValueError("members of shape (R, D) need positive_mask and negative_mask (Q, R)")
+    points = at_least_float32(positives)
+    others = points if negatives is positives else at_least_float32(negatives)
+    return PointTuples(
+        Rows(_mask(points, positive_mask), points.dtype),
+        Rows(_mask(others, negative_mask), others.dtype),
+        (points, others),
+        distance,
+        None if queries is None else at_least_float32(queries),
+    )

@@ -1,9 +1,11 @@
 """The border with pytorch-metric-learning's index tuples."""
 
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import torch
 from torch import Tensor
+
+Pairs = tuple[Tensor, Tensor]
 
 
 class TupleIndices(tuple[Tensor, Tensor, Tensor, Tensor]):
@@ -37,9 +39,14 @@ class TupleIndices(tuple[Tensor, Tensor, Tensor, Tensor]):
         return self
 
     @property
+    def tuple_size(self) -> int:
+        """M + N."""
+        return self.positives + self.negatives
+
+    @property
     def batch_size(self) -> int:
         """Number of embeddings in the batch."""
-        return self.num_tuples * (self.positives + self.negatives)
+        return self.num_tuples * self.tuple_size
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (tuple(self), self.num_tuples, self.positives, self.negatives)
@@ -94,49 +101,76 @@ def tuple_indices(
     )
 
 
-def pair_masks(
-    indices: Any, labels: Tensor | None, ref_labels: Tensor | None, sizes: tuple[int, int]
-) -> tuple[Tensor, Tensor]:
-    """Which references are positives and negatives of which embedding.
+class MinedIndices(tuple[Tensor, Tensor, Tensor, Tensor]):
+    """PML's 4-tuple (a1, p, a2, n) that also says which queries are members of their own cluster.
+
+    Any loss of PML takes it. The losses of this package count a query as one of its positives; here
+    the miner decides. Made by `OnlinePositiveMiner`.
 
     Args:
-        indices: None (all pairs by their labels), PML's 4-tuple or its triplets.
+        indices: The four index tensors.
+        keeps_query: (B,) bool.
+    """
+
+    keeps_query: Tensor
+
+    def __new__(cls, indices: tuple[Tensor, Tensor, Tensor, Tensor], keeps_query: Tensor) -> Self:
+        self = super().__new__(cls, indices)
+        self.keeps_query = keeps_query
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (tuple(self), self.keeps_query)
+
+
+def label_masks(labels: Tensor | None, ref_labels: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Which references are positives and negatives of which embedding, by their labels.
+
+    Args:
         labels: (B,) labels of the embeddings.
         ref_labels: (R,) labels of the references; the same object as ``labels`` where the
             references are the embeddings.
-        sizes: (B, R).
 
     Returns:
         Two (B, R) bool masks; the embedding itself is in neither.
 
     Raises:
-        ValueError: no labels where they are needed, or indices of another form.
+        ValueError: no labels.
     """
-    if indices is None:
-        if labels is None or ref_labels is None:
-            raise ValueError("labels are needed where there is no indices_tuple")
-        positive = labels[:, None] == ref_labels[None]
-        negative = ~positive
-        if ref_labels is labels:
-            positive = positive & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
-        return positive, negative
+    if labels is None or ref_labels is None:
+        raise ValueError("labels are needed where there is no indices_tuple")
+    positive = labels[:, None] == ref_labels[None]
+    negative = ~positive
+    if ref_labels is labels:
+        positive = positive & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+    return positive, negative
+
+
+def index_pairs(indices: Any, device: torch.device) -> tuple[Pairs, Pairs]:
+    """The positive and the negative pairs of PML's 4-tuple or triplets.
+
+    Raises:
+        ValueError: indices of another form.
+    """
     if not isinstance(indices, (tuple, list)) or len(indices) not in (3, 4):
         raise ValueError(
             "indices_tuple must be None, a 4-tuple (a1, p, a2, n), triplets (a, p, n) or "
             f"TupleIndices, got {type(indices).__name__}"
             + (f" of length {len(indices)}" if isinstance(indices, (tuple, list)) else "")
         )
-    tensors = cast("list[Tensor]", list(indices))
-    anchors, positives, negatives = tensors[0], tensors[1], tensors[-1]
-    negative_anchors = tensors[2] if len(tensors) == 4 else anchors
-    return (
-        _scatter(anchors, positives, sizes),
-        _scatter(negative_anchors, negatives, sizes),
-    )
+    tensors = [torch.as_tensor(index, device=device).long() for index in indices]
+    return (tensors[0], tensors[1]), (tensors[-2] if len(tensors) == 4 else tensors[0], tensors[-1])
 
 
-def _scatter(rows: Tensor, columns: Tensor, sizes: tuple[int, int]) -> Tensor:
-    """(B, R) True at the pairs; a pair that is named twice counts once."""
-    mask = torch.zeros(sizes, dtype=torch.bool, device=rows.device)
-    true = torch.ones_like(rows, dtype=torch.bool)
-    return mask.index_put((rows.long(), columns.long()), true)
+def mask_of(pairs: Pairs, size: tuple[int, int]) -> Tensor:
+    """(B, R) True at the pairs."""
+    mask = torch.zeros(size, dtype=torch.bool, device=pairs[0].device)
+    return mask.index_put(pairs, torch.ones_like(pairs[0], dtype=torch.bool))
+
+
+def first_of_each(pairs: Pairs, num_references: int) -> Tensor:
+    """(P,) False where a pair has been named before, so that it counts once."""
+    keys, order = (pairs[0] * num_references + pairs[1]).sort()
+    is_first = torch.ones_like(keys, dtype=torch.bool)
+    is_first[1:] = keys[1:] != keys[:-1]
+    return torch.zeros_like(is_first).scatter(0, order, is_first)

@@ -1,13 +1,18 @@
 """Batches of tuples for datasets whose images have a second label, the identity."""
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch.distributed as dist
+from numpy.random import Generator
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Sampler
+
+Values = Sequence[Hashable] | NDArray[Any] | Tensor
+Integers = NDArray[np.int64]
+_CELLS_PER_BLOCK = 1 << 18  # 2 MB the array, so that memory stays flat over an epoch
 
 
 class NegativeSources(NamedTuple):
@@ -37,7 +42,8 @@ class IdentityTupleSampler(Sampler[list[int]]):
 
     The plan depends on (seed, epoch, rank) alone. The ranks share the queries; where these do not
     divide, the first of the epoch's order serve twice, or with ``drop_last`` the last are left out,
-    so that all ranks have equally many batches.
+    so that all ranks have equally many batches. ``sources`` counts the negatives of the batches
+    yielded so far in the epoch. Memory is linear in the images, however many labels there are.
 
     Args:
         labels: (n,) what the embedding should tell apart; integers, strings or a tensor.
@@ -67,8 +73,8 @@ class IdentityTupleSampler(Sampler[list[int]]):
 
     def __init__(
         self,
-        labels: Sequence[Hashable] | NDArray[Any] | Tensor,
-        identities: Sequence[Hashable] | NDArray[Any] | Tensor,
+        labels: Values,
+        identities: Values,
         *,
         positives: int = 6,
         negatives: int | None = None,
@@ -79,11 +85,11 @@ class IdentityTupleSampler(Sampler[list[int]]):
         rank: int | None = None,
         seed: int = 0,
     ) -> None:
-        label_names, self._labels = _codes("labels", labels)
-        identity_names, self._identities = _codes("identities", identities)
-        if len(self._labels) != len(self._identities):
+        label_names, label_codes = _codes("labels", labels)
+        identity_names, identity_codes = _codes("identities", identities)
+        if len(label_codes) != len(identity_codes):
             raise ValueError(
-                f"{len(self._labels)} labels and {len(self._identities)} identities: "
+                f"{len(label_codes)} labels and {len(identity_codes)} identities: "
                 "each image needs both"
             )
         for name, names in (("labels", label_names), ("identities", identity_names)):
@@ -105,18 +111,15 @@ class IdentityTupleSampler(Sampler[list[int]]):
         self.seed = seed
         self.epoch = 0
         self.sources = NegativeSources()
-        self._num_replicas = num_replicas
-        self._rank = rank
+        self._num_replicas, self._rank = num_replicas, rank
         if not 0 <= self.rank < self.num_replicas:
             raise ValueError(f"rank={rank}: from 0 to num_replicas - 1 = {self.num_replicas - 1}")
-        self._of_label = [np.flatnonzero(self._labels == k) for k in range(len(label_names))]
-        self._of_both: dict[tuple[int, int], NDArray[np.int64]] = {}
-        order = np.lexsort((self._labels, self._identities))
-        pairs = np.stack([self._identities[order], self._labels[order]], axis=1)
-        starts = np.flatnonzero(np.any(np.diff(pairs, axis=0, prepend=-1), axis=1))
-        for group in np.split(order, starts[1:]):
-            first = group[0]
-            self._of_both[int(self._identities[first]), int(self._labels[first])] = group
+        self._num_labels, self._num_identities = len(label_names), len(identity_names)
+        keys = label_codes * self._num_identities + identity_codes
+        # In this order the images of a label are a range, and in it those by an identity another.
+        self._images = np.argsort(keys, kind="stable")  # ties alike on every machine
+        self._keys = keys[self._images]
+        self._places = np.argsort(self._images)  # of the images in this order
 
     @property
     def num_replicas(self) -> int:
@@ -142,76 +145,96 @@ class IdentityTupleSampler(Sampler[list[int]]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        queries = self._queries_per_rank()
-        full, rest = divmod(queries, self.tuples_per_batch)
-        return full + (rest > 0 and not self.drop_last)
+        return -(-self._queries_per_rank() // self.tuples_per_batch)
 
     def __iter__(self) -> Iterator[list[int]]:
-        own_queries = self._own_queries()
         rng = np.random.default_rng((self.seed, self.epoch, self.rank))
-        counts = [0, 0, 0]
-        for number in range(len(self)):
-            start = number * self.tuples_per_batch
-            batch: list[int] = []
-            for query in own_queries[start : start + self.tuples_per_batch]:
-                batch += self._tuple(int(query), rng, counts)
-            self.sources = NegativeSources(*counts)
-            yield batch
+        queries = self._own_queries()
+        cells = self.tuples_per_batch * max(self.negatives, 1) * (self.positives + 1)
+        block = self.tuples_per_batch * max(1, _CELLS_PER_BLOCK // cells)
+        served = np.zeros(self.positives + 1, dtype=np.int64)  # by each positive, by anyone
+        for start in range(0, len(queries), block):
+            positives = self._draw_positives(queries[start : start + block], rng)
+            negatives, sources = self._draw_negatives(positives, rng)
+            tuples = self._images[np.hstack([positives, negatives])]
+            for first in range(0, len(tuples), self.tuples_per_batch):
+                batch = slice(first, first + self.tuples_per_batch)
+                served += np.bincount(sources[batch].ravel(), minlength=len(served))
+                own, *others, anyone = served.tolist()
+                self.sources = NegativeSources(own, sum(others), anyone)
+                yield tuples[batch].ravel().tolist()
 
     def _queries_per_rank(self) -> int:
-        queries, replicas = len(self._labels), self.num_replicas
-        return queries // replicas if self.drop_last else -(-queries // replicas)
+        if self.drop_last:
+            batches = len(self._keys) // (self.num_replicas * self.tuples_per_batch)
+            return batches * self.tuples_per_batch
+        return -(-len(self._keys) // self.num_replicas)
 
-    def _own_queries(self) -> NDArray[np.int64]:
-        """The queries of this rank; all ranks draw the same order and take every n-th."""
-        order = np.arange(len(self._labels))
+    def _own_queries(self) -> Integers:
+        """The places of this rank's queries; all ranks draw the same order and take every n-th."""
+        order = self._places
         if self.shuffle:
             order = np.random.default_rng((self.seed, self.epoch)).permutation(order)
         share, replicas = self._queries_per_rank(), self.num_replicas
         return np.resize(order, share * replicas)[self.rank :: replicas]
 
-    def _tuple(self, query: int, rng: np.random.Generator, counts: list[int]) -> list[int]:
-        positives = [query, *self._draw_positives(query, rng)]
-        return positives + self._draw_negatives(positives, rng, counts)
+    def _range(self, low: Integers, high: Integers) -> tuple[Integers, Integers]:
+        """Where the images with keys from ``low`` to ``high - 1`` start and stop."""
+        return np.searchsorted(self._keys, low), np.searchsorted(self._keys, high)
 
-    def _draw_positives(self, query: int, rng: np.random.Generator) -> list[int]:
-        alike = self._of_label[self._labels[query]]
-        others = alike[self._identities[alike] != self._identities[query]]
-        if len(others) == 0:
-            others = alike[alike != query]
-        if len(others) == 0:
-            others = np.array([query])
-        wanted = self.positives - 1
-        drawn: list[int] = rng.choice(others, wanted, replace=wanted > len(others)).tolist()
-        return drawn
+    def _draw_positives(self, queries: Integers, rng: Generator) -> Integers:
+        """(Q, M) places: the query, then of its label's range what is outside its identity's."""
+        keys = self._keys[queries]
+        label = keys - keys % self._num_identities
+        start, stop = self._range(label, label + self._num_identities)
+        own_start, own_stop = self._range(keys, keys + 1)
+        # Where nobody else shows the label, only the query stays out, if it has company.
+        is_alone = own_stop - own_start == stop - start
+        hole = np.where(is_alone, queries, own_start)
+        size = np.where(is_alone, stop - start > 1, own_stop - own_start)
+        drawn = start[:, None] + _draw(stop - start - size, self.positives - 1, rng)
+        drawn += np.where(drawn < hole[:, None], 0, size[:, None])
+        return np.column_stack([queries, drawn])
 
-    def _draw_negatives(
-        self, positives: list[int], rng: np.random.Generator, counts: list[int]
-    ) -> list[int]:
-        label = int(self._labels[positives[0]])
-        people = list(dict.fromkeys(self._identities[positives].tolist()))  # the query's first
-        negatives = []
-        for other in self._other_labels(label, rng):
-            shown = (self._of_both.get((person, other)) for person in people)
-            place, images = next(
-                ((k, images) for k, images in enumerate(shown) if images is not None),
-                (len(people), self._of_label[other]),
-            )
-            counts[0 if place == 0 else 1 if place < len(people) else 2] += 1
-            negatives.append(int(images[rng.integers(len(images))]))
-        return negatives
+    def _draw_negatives(self, positives: Integers, rng: Generator) -> tuple[Integers, Integers]:
+        """(Q, N) places, and the number of the positive whose identity served; M for anyone."""
+        labels, people = np.divmod(self._keys[positives], self._num_identities)  # (Q, M)
+        label = self._other_labels(labels[:, 0], rng)[:, :, None] * self._num_identities
+        everybody = np.zeros_like(people[:, :1])
+        low = np.hstack([people, everybody])[:, None]
+        high = np.hstack([people + 1, everybody + self._num_identities])[:, None]
+        start, stop = self._range(label + low, label + high)  # (Q, N, M+1)
+        source = (start < stop).argmax(axis=2, keepdims=True)
+        drawn = rng.integers(
+            np.take_along_axis(start, source, axis=2), np.take_along_axis(stop, source, axis=2)
+        )
+        return drawn[:, :, 0], source[:, :, 0]
 
-    def _other_labels(self, label: int, rng: np.random.Generator) -> Iterable[int]:
-        others = [other for other in range(len(self._of_label)) if other != label]
-        if self.negatives < len(others):
-            chosen: list[int] = rng.choice(others, self.negatives, replace=False).tolist()
-            return chosen
-        return (others[k % len(others)] for k in range(self.negatives))
+    def _other_labels(self, labels: Integers, rng: Generator) -> Integers:
+        """(Q, N) labels other than the query's."""
+        others = self._num_labels - 1
+        drawn = np.arange(self.negatives) % others
+        if self.negatives < others:
+            drawn = _draw(np.full(len(labels), others), self.negatives, rng)
+        return drawn + (drawn >= labels[:, None])
 
 
-def _codes(
-    name: str, values: Sequence[Hashable] | NDArray[Any] | Tensor
-) -> tuple[list[Hashable], NDArray[np.int64]]:
+def _draw(counts: Integers, wanted: int, rng: Generator) -> Integers:
+    """(Q, wanted) numbers below each row's count, distinct where there are enough.
+
+    Floyd's algorithm on all rows at once: exact, with no second try.
+    """
+    drawn = np.empty((len(counts), wanted), dtype=np.int64)
+    is_enough = counts >= wanted
+    for column in range(wanted):
+        bound = np.where(is_enough, counts - wanted + column + 1, counts)
+        number = rng.integers(bound)
+        is_taken = (drawn[:, :column] == number[:, None]).any(axis=1)
+        drawn[:, column] = np.where(is_taken & is_enough, bound - 1, number)
+    return rng.permuted(drawn, axis=1)  # Floyd's sets are uniform, their order is not
+
+
+def _codes(name: str, values: Values) -> tuple[list[Hashable], Integers]:
     """The different values, sorted, and the number of each entry's."""
     entries = values.tolist() if isinstance(values, (np.ndarray, Tensor)) else list(values)
     missing = [place for place, value in enumerate(entries) if value is None or value == ""]

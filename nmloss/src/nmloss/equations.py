@@ -1,0 +1,67 @@
+"""The losses on tuples in any form, one function an equation; see `nmloss.functional`.
+
+What they give for a tuple of nothing but its query has no meaning, see `Tuples.counting`.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from nmloss.members import Members
+from nmloss.tuples import Tuples
+
+# Two positives are equally far from their centre: rounding must not choose between them.
+TIE = 1e-4
+
+
+def mined(tuples: Tuples) -> Tensor:
+    """Algorithm 1: True at the positives that are kept."""
+    with torch.no_grad():
+        positives = tuples.positives
+        positive, negative = tuples.to_center(positives.average(positives.mask))
+        return kept_within(positives, positive, tuples.negatives.least(negative))
+
+
+def kept_within(members: Members, distances: Tensor, bound: Tensor) -> Tensor:
+    """True at the members within the bound (Q,) or else at the nearest, all of them on a tie."""
+    nearest = members.least(distances)
+    bound = torch.where(nearest > bound, nearest + TIE * nearest.abs(), bound)
+    return members.mask & (distances <= members.spread(bound))
+
+
+def fixed_threshold(tuples: Tuples, threshold: float, margin: float, mine: bool) -> Tensor:
+    """(Q,) Eq. 3."""
+    positives, negatives = tuples.positives, tuples.negatives
+    pull = positives.average(mined(tuples) if mine else positives.mask)
+    push = negatives.average(negatives.mask)
+    positive, negative = tuples.to_center(pull)
+    losses = positives.sum(pull * F.relu(positive - (threshold - margin / 2)))
+    return losses + negatives.sum(push * F.relu(threshold + margin / 2 - negative))
+
+
+def adaptive_threshold(tuples: Tuples, mine: bool) -> Tensor:
+    """(Q,) Eq. 10; the tuples measure -H."""
+    positives, negatives = tuples.positives, tuples.negatives
+    kept = mined(tuples) if mine else positives.mask
+    positive, negative = tuples.to_center(positives.average(kept))
+    pull, push = positives.ones(kept), negatives.ones(negatives.mask)
+    total = positives.sum(pull * F.relu(1 + positive)) + negatives.sum(push * F.relu(1 - negative))
+    count = positives.sum(pull) + negatives.sum(push)
+    return total / count.clamp(min=1)
+
+
+def n_plus_one(tuples: Tuples, margin: float) -> Tensor:
+    """(Q,) Eq. 1; the query is not one of its positives."""
+    positives = tuples.positives
+    positive, negative = tuples.to_query()
+    closeness = tuples.negatives.log_sum_exp(-negative) + margin
+    losses = F.softplus(positive + positives.spread(closeness))
+    return positives.sum(positives.average(positives.mask) * losses)
+
+
+def coupled_clusters(tuples: Tuples, margin: float) -> Tensor:
+    """(Q,) Liu et al., CVPR 2016."""
+    positives = tuples.positives
+    positive, negative = tuples.to_center(positives.average(positives.mask))
+    bound = positives.spread(tuples.negatives.least(negative))
+    return positives.sum(positives.ones(positives.mask) * F.relu(positive + margin - bound)) / 2

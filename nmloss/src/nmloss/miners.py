@@ -1,0 +1,225 @@
+"""Miners that know a second label, and Algorithm 1 as a miner (Liu et al. 2017, Sec. 3)."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from pytorch_metric_learning.distances import LpDistance
+from pytorch_metric_learning.miners import BaseMiner
+from pytorch_metric_learning.utils.common_functions import check_shapes, set_ref_emb, to_device
+from torch import Tensor
+
+from nmloss import equations
+from nmloss.base import TupleLoss
+from nmloss.indices import MinedIndices, index_pairs, label_masks
+from nmloss.losses import NMTupleClustersLoss
+from nmloss.members import Segments
+
+Keep = Literal["nearest", "farthest", "random"]
+Pairs4 = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+class _Miner(BaseMiner):  # type: ignore[misc]
+    """PML's miner, with more arguments for `mine`."""
+
+    def get_default_distance(self) -> LpDistance:
+        return LpDistance(p=2, power=2)
+
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        ref_emb: Tensor | None = None,
+        ref_labels: Tensor | None = None,
+        **options: Any,
+    ) -> Pairs4:
+        self.reset_stats()
+        with torch.no_grad(), torch.autocast(embeddings.device.type, enabled=False):
+            check_shapes(embeddings, labels)
+            labels = to_device(labels, embeddings)
+            ref_emb, ref_labels = set_ref_emb(embeddings, labels, ref_emb, ref_labels)
+            mined: Pairs4 = self.mine(embeddings, labels, ref_emb, ref_labels, **options)
+        self.output_assertion(mined)
+        return mined
+
+
+class IdentityAwareMiner(_Miner):
+    """Pairs that a second label decides: a person, a camera, a speaker.
+
+    Positives share the query's label and not its identity; negatives share its identity and not its
+    label. For every label that the query's identity lacks, the negatives are those of its
+    positives' identities (Liu et al. 2017, Sec. 3). For any loss of this package or of PML.
+
+    Called ``miner(embeddings, labels, ref_emb=None, ref_labels=None, *, identities,
+    ref_identities=None)``, identities being (B,) integers, and (R,) of the references.
+
+    Args:
+        max_positives: At most so many a query; None for all.
+        max_negatives: At most so many a query; None for all.
+        keep_positives: Which of them stay: "nearest", "farthest" or "random".
+        keep_negatives: The same of the negatives.
+        **pml: PML's ``distance``, by which near and far are told, and ``collect_stats``.
+
+    Raises:
+        ValueError: an argument is out of range, or identities are missing or too few.
+
+    >>> miner = IdentityAwareMiner()
+    >>> labels, people = torch.tensor([0, 1, 0, 1]), torch.tensor([5, 5, 6, 6])
+    >>> a1, p, a2, n = miner(torch.randn(4, 8), labels, identities=people)
+    >>> list(zip(a1.tolist(), p.tolist())), list(zip(a2.tolist(), n.tolist()))
+    ([(0, 2), (1, 3), (2, 0), (3, 1)], [(0, 1), (1, 0), (2, 3), (3, 2)])
+    """
+
+    def __init__(
+        self,
+        *,
+        max_positives: int | None = None,
+        max_negatives: int | None = None,
+        keep_positives: Keep = "random",
+        keep_negatives: Keep = "nearest",
+        **pml: Any,
+    ) -> None:
+        super().__init__(**pml)
+        for name, limit in (("max_positives", max_positives), ("max_negatives", max_negatives)):
+            if limit is not None and limit < 1:
+                raise ValueError(f"{name}={limit}: at least 1, or None for all")
+        for name, keep in (("keep_positives", keep_positives), ("keep_negatives", keep_negatives)):
+            if keep not in ("nearest", "farthest", "random"):
+                raise ValueError(f"{name}={keep!r}; known are 'nearest', 'farthest' and 'random'")
+        self.max_positives = max_positives
+        self.max_negatives = max_negatives
+        self.keep_positives = keep_positives
+        self.keep_negatives = keep_negatives
+
+    def mine(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        ref_emb: Tensor,
+        ref_labels: Tensor,
+        *,
+        identities: Tensor | None = None,
+        ref_identities: Tensor | None = None,
+    ) -> Pairs4:
+        if identities is None:
+            raise ValueError("identities: this miner needs those of the embeddings, (B,)")
+        if ref_identities is None:
+            if ref_emb is not embeddings:
+                raise ValueError("ref_identities: needed beside ref_emb, (R,)")
+            ref_identities = identities
+        people = _of("identities", identities, embeddings)
+        ref_people = _of("ref_identities", ref_identities, ref_emb)
+        is_alike = labels[:, None] == ref_labels
+        is_same_person = people[:, None] == ref_people
+        positives = self._capped(
+            is_alike & ~is_same_person, embeddings, ref_emb, self.max_positives, self.keep_positives
+        )
+        own = is_same_person & ~is_alike
+        borrowed = ~is_alike & ~_shown(own, ref_labels) & _shown(positives, ref_people)
+        negatives = self._capped(
+            own | borrowed, embeddings, ref_emb, self.max_negatives, self.keep_negatives
+        )
+        return _pairs(positives, negatives)
+
+    def _capped(
+        self, mask: Tensor, embeddings: Tensor, ref_emb: Tensor, limit: int | None, keep: Keep
+    ) -> Tensor:
+        """The mask with at most ``limit`` members a row."""
+        if limit is None or limit >= mask.shape[1]:
+            return mask
+        if keep == "random":
+            ranks = torch.rand(mask.shape, device=mask.device)
+        else:
+            ranks = self.distance(embeddings, ref_emb).float()
+            ranks = -ranks if self.distance.is_inverted is (keep == "nearest") else ranks
+        chosen = ranks.masked_fill(~mask, torch.inf).topk(limit, dim=1, largest=False).indices
+        return mask & torch.zeros_like(mask).scatter(1, chosen, True)
+
+
+class OnlinePositiveMiner(_Miner):
+    """Online positive mining (Liu et al. 2017, Algorithm 1) on top of any miner.
+
+    Drops the positives of a query that are farther from the centre of its positive set (the query
+    included) than the nearest of its negatives; where none would be left, the nearest stay. With a
+    loss that has ``mine_positives=False`` it gives exactly the loss that mines by itself; other
+    losses, PML's too, get the same pairs.
+
+    Args:
+        base: The miner whose pairs are mined further; None for all pairs of the batch.
+        loss: The loss that ranks, where this is `AdaptiveNMTupleClustersLoss` or has a distance of
+            its own; None for squared Euclidean distances on normalised embeddings.
+        **pml: PML's ``distance``, used where there is no ``loss``, and ``collect_stats``.
+
+    Raises:
+        ValueError: ``loss`` is none that pulls positives to their centre.
+
+    >>> embeddings = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.9], [-1.0, 0.0]])
+    >>> a1, p, _, _ = OnlinePositiveMiner()(embeddings, torch.tensor([0, 0, 0, 1, 1]))
+    >>> a1.tolist(), p.tolist()  # the third embedding is left out of the first two's cluster
+    ([0, 1, 2, 2, 3, 4], [1, 0, 0, 1, 4, 3])
+    """
+
+    def __init__(
+        self,
+        base: Callable[..., Any] | None = None,
+        *,
+        loss: TupleLoss | None = None,
+        **pml: Any,
+    ) -> None:
+        super().__init__(**pml)
+        if loss is not None and not (isinstance(loss, TupleLoss) and loss.has_query):
+            raise ValueError(
+                f"loss={type(loss).__name__}: needed is one that pulls positives to their centre, "
+                "such as NMTupleClustersLoss"
+            )
+        self.base = base
+        self.loss = NMTupleClustersLoss(distance=self.distance) if loss is None else loss
+
+    def mine(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        ref_emb: Tensor,
+        ref_labels: Tensor,
+        **options: Any,
+    ) -> Pairs4:
+        if self.base is None:
+            indices: Any = _pairs(*label_masks(labels, ref_labels))
+        else:
+            indices = self.base(embeddings, labels, ref_emb, ref_labels, **options)
+        (anchors, others), negative = index_pairs(indices, embeddings.device)
+        tuples = self.loss.tuples(
+            embeddings, labels, (anchors, others, *negative), ref_emb, ref_labels
+        )
+        kept = equations.mined(tuples)
+        count = len(embeddings)
+        if isinstance(tuples.positives, Segments):
+            keeps_query, keeps = kept[:count], kept[count:]
+        else:
+            start = 0 if ref_emb is embeddings else count
+            keeps_query, keeps = kept.diagonal(), kept[anchors, others + start]
+        return MinedIndices((anchors[keeps], others[keeps], *negative), keeps_query)
+
+
+def _pairs(positives: Tensor, negatives: Tensor) -> Pairs4:
+    """The members of two masks (B, R) as pairs."""
+    a1, p = torch.where(positives)
+    a2, n = torch.where(negatives)
+    return a1, p, a2, n
+
+
+def _of(name: str, identities: Tensor, embeddings: Tensor) -> Tensor:
+    if identities.shape != embeddings.shape[:1]:
+        raise ValueError(
+            f"{name} of shape {tuple(identities.shape)} for {len(embeddings)} embeddings: "
+            "needed is one each"
+        )
+    return identities.to(embeddings.device)
+
+
+def _shown(mask: Tensor, names: Tensor) -> Tensor:
+    """(B, R) True where a member of the row has the same name as the reference."""
+    codes = torch.unique(names, return_inverse=True)[1]
+    shown = torch.zeros_like(mask, dtype=torch.float32)
+    shown.index_add_(1, codes, mask.float())
+    return shown[:, codes] > 0
