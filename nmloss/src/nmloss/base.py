@@ -19,8 +19,9 @@ from nmloss.indices import (
     label_masks,
     mask_of,
 )
+from nmloss.layout import ProductTuples, split, whole
 from nmloss.members import Rows, Segments
-from nmloss.tuples import LaidOutTuples, PointTuples, Tuples, slots
+from nmloss.tuples import MatrixTuples, PointTuples, Tuples
 
 # A pair in a list costs about as much as this many entries of a matrix of all pairs (measured, for
 # embeddings of 128 to 512 numbers).
@@ -155,24 +156,22 @@ class TupleLoss(BaseMetricLossFunction):  # type: ignore[misc]
                 f"{indices.num_tuples} x ({indices.positives} + {indices.negatives}) = "
                 f"{indices.batch_size}"
             )
-        count, shape = indices.positives, (indices.num_tuples, indices.tuple_size, -1)
+        shape = (indices.num_tuples, indices.tuple_size, -1)
         # Inner products pay where a tuple has fewer members than the embedding has numbers.
         if self._is_squared_euclidean() and indices.tuple_size <= embeddings.shape[1]:
-            return self._products(embeddings, shape, count)
+            return self._products(embeddings, shape, indices.positives)
         members = self.prepared(embeddings).reshape(shape)
-        return PointTuples(
-            *slots(members, count, self.has_query),
-            (members[:, :count], members[:, count:]),
-            self.measure,
-            None if self.has_query else members[:, 0],
-        )
+        points = split(members, indices.positives, self.has_query)
+        rows = whole(members, indices.positives, self.has_query)
+        queries = None if self.has_query else members[:, 0]
+        return PointTuples(*rows, points, self.measure, queries)
 
     def _products(self, embeddings: Tensor, shape: tuple[int, int, int], positives: int) -> Tuples:
         normalize = self.distance.normalize_embeddings
         if isinstance(self.distance, MahalanobisDistance):
             embeddings, normalize = self.prepared(embeddings), False
         members = functional.at_least_float32(embeddings).reshape(shape)
-        return LaidOutTuples(members, positives, self.has_query, normalize)
+        return ProductTuples(members, positives, self.has_query, normalize)
 
     def _by_class(self, embeddings: Tensor, labels: Tensor) -> Tuples:
         points = self.prepared(embeddings)
@@ -204,13 +203,15 @@ class TupleLoss(BaseMetricLossFunction):  # type: ignore[misc]
                 points = torch.cat([queries, points])
                 positive = torch.cat([own, positive], dim=1)
                 negative = torch.cat([torch.zeros_like(own), negative], dim=1)
-        return PointTuples(
-            Rows(positive, points.dtype),
-            Rows(negative, points.dtype),
-            (points, points),
-            self.measure,
-            None if self.has_query else queries,
-        )
+        negatives, both = Rows(negative, points.dtype), (points, points)
+        if self.has_query:
+            return PointTuples(Rows(positive, points.dtype), negatives, both, self.measure)
+        if _must_not_wait(positive):
+            positives = Rows(positive, points.dtype)
+            return PointTuples(positives, negatives, both, self.measure, queries)
+        rows, columns = positive.nonzero(as_tuple=True)
+        pairs = Segments(columns >= 0, points.dtype, rows, len(queries))
+        return MatrixTuples(pairs, columns, negatives, points, self.measure, queries)
 
     def _listed(
         self,

@@ -54,8 +54,8 @@ def n_plus_one(tuples: Tuples, margin: float) -> Tensor:
     """(Q,) Eq. 1; the query is not one of its positives."""
     positives = tuples.positives
     positive, negative = tuples.to_query()
-    closeness = tuples.negatives.log_sum_exp(-negative) + margin
-    losses = F.softplus(positive + positives.spread(closeness))
+    bound = positives.spread(tuples.negatives.soft_least(negative))
+    losses = F.softplus(positive + margin - bound)
     return positives.sum(positives.average(positives.mask) * losses)
 
 

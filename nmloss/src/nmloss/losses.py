@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from nmloss import equations, functional
 from nmloss.base import TupleLoss
 from nmloss.distances import starting_map
-from nmloss.tuples import MarginTuples, Tuples
+from nmloss.layout import MarginTuples
+from nmloss.tuples import Tuples
 
 
 class NMTupleClustersLoss(TupleLoss):

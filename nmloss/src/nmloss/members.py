@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-NOTHING = -1e30  # its logarithm; finite, since -inf would give NaN gradients
+FAR = 1e30  # farther than any member; finite, since infinity would give NaN gradients
 
 
 @dataclass(frozen=True)
@@ -42,16 +42,30 @@ class Members(ABC):
         """(Q,) least value of the members; infinite where there are none."""
 
     @abstractmethod
-    def log_sum_exp(self, table: Tensor) -> Tensor:
-        """(Q,) log(sum(exp)) over the members; `NOTHING` where there are none."""
+    def soft_least(self, table: Tensor) -> Tensor:
+        """(Q,) -log(sum(exp(-value))) over the members; `FAR` where there are none."""
 
     @abstractmethod
     def spread(self, per_tuple: Tensor) -> Tensor:
         """A value a tuple, (Q,), for each of its entries."""
 
 
+@dataclass(frozen=True)
 class Rows(Members):
-    """Members in a table (Q, K)."""
+    """Members in a table (Q, K).
+
+    Args:
+        mask: (Q, K) True at a member.
+        dtype: That of the tables.
+        is_whole: Whether the mask is known to be all True.
+    """
+
+    is_whole: bool = False
+
+    def average(self, chosen: Tensor) -> Tensor:
+        if self.is_whole and chosen is self.mask:
+            return torch.full_like(chosen, 1 / max(chosen.shape[1], 1), dtype=self.dtype)
+        return super().average(chosen)
 
     def sum(self, table: Tensor) -> Tensor:
         return table.sum(dim=1)
@@ -59,15 +73,18 @@ class Rows(Members):
     def least(self, table: Tensor) -> Tensor:
         if table.shape[1] == 0:
             return table.new_full(table.shape[:1], torch.inf)
-        return torch.where(self.mask, table, torch.inf).amin(dim=1)
+        return self._only(table, torch.inf).amin(dim=1)
 
-    def log_sum_exp(self, table: Tensor) -> Tensor:
+    def soft_least(self, table: Tensor) -> Tensor:
         if table.shape[1] == 0:
-            return table.new_full(table.shape[:1], NOTHING)
-        return torch.where(self.mask, table, NOTHING).logsumexp(dim=1)
+            return table.new_full(table.shape[:1], FAR)
+        return -(-self._only(table, FAR)).logsumexp(dim=1)
 
     def spread(self, per_tuple: Tensor) -> Tensor:
         return per_tuple[:, None]
+
+    def _only(self, table: Tensor, other: float) -> Tensor:
+        return table if self.is_whole else torch.where(self.mask, table, other)
 
 
 @dataclass(frozen=True)
@@ -94,13 +111,13 @@ class Segments(Members):
         table = torch.where(self.mask, table, torch.inf)
         return start.scatter_reduce(0, self.rows, table, "amin")
 
-    def log_sum_exp(self, table: Tensor) -> Tensor:
-        table = torch.where(self.mask, table, NOTHING)
+    def soft_least(self, table: Tensor) -> Tensor:
+        table = torch.where(self.mask, table, FAR)
         with torch.no_grad():
-            most = table.new_full((self.num_tuples,), NOTHING)
-            most = most.scatter_reduce(0, self.rows, table, "amax")
-        total = self.sum(self.ones(self.mask) * (table - self.spread(most)).exp())
-        return total.clamp(min=torch.finfo(self.dtype).tiny).log() + most
+            least = table.new_full((self.num_tuples,), FAR)
+            least = least.scatter_reduce(0, self.rows, table, "amin")
+        total = self.sum(self.ones(self.mask) * (self.spread(least) - table).exp())
+        return least - total.clamp(min=torch.finfo(self.dtype).tiny).log()
 
     def spread(self, per_tuple: Tensor) -> Tensor:
         return per_tuple[self.rows]
