@@ -87,6 +87,15 @@ def loop_n_plus_one(positives: Points, negatives: Points, margin: float) -> floa
     return sum(losses) / len(losses) if losses else 0.0
 
 
+def loop_coupled(positives: Points, negatives: Points, margin: float) -> float:
+    """Liu et al., CVPR 2016."""
+    center = mean(positives)
+    if not negatives:
+        return 0.0
+    nearest = min(squared(f, center) for f in negatives)
+    return sum(max(0, squared(f, center) + margin - nearest) / 2 for f in positives)
+
+
 def members(m: int, n: int, q: int = 5, d: int = 4) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(m * 10 + n)
     draw = {"generator": generator, "dtype": torch.float64}
@@ -145,6 +154,16 @@ def test_the_n_plus_one_loss_matches_the_loop(m: int, n: int) -> None:
     torch.testing.assert_close(losses, torch.tensor(expected, dtype=torch.float64))
 
 
+@pytest.mark.parametrize(("m", "n"), SIZES)
+def test_the_coupled_clusters_loss_matches_the_loop(m: int, n: int) -> None:
+    positives, negatives = members(m, n)
+    losses = functional.coupled_clusters_loss(positives, negatives, margin=0.7)
+    expected = [
+        loop_coupled(p, n, 0.7) for p, n in zip(positives.tolist(), negatives.tolist(), strict=True)
+    ]
+    torch.testing.assert_close(losses, torch.tensor(expected, dtype=torch.float64))
+
+
 WEIGHTS = adaptive_weights()
 LOSSES: dict[str, Callable[..., Tensor]] = {
     "fixed": functional.nm_tuple_clusters_loss,
@@ -152,6 +171,7 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
         p, n, **WEIGHTS, **masks
     ),
     "n_plus_one": functional.n_plus_one_tuplet_loss,
+    "coupled": functional.coupled_clusters_loss,
 }
 
 
@@ -167,7 +187,7 @@ def test_a_masked_slot_is_as_good_as_absent(name: str) -> None:
     torch.testing.assert_close(masked, short)
 
 
-@pytest.mark.parametrize("name", ["fixed", "adaptive"])
+@pytest.mark.parametrize("name", LOSSES)
 def test_shared_members_give_what_own_members_give(name: str) -> None:
     positives, negatives = members(3, 2, q=4)
     shared = torch.cat([positives.flatten(0, 1), negatives.flatten(0, 1)])
@@ -176,6 +196,9 @@ def test_shared_members_give_what_own_members_give(name: str) -> None:
         positive_mask[tuple_, 3 * tuple_ : 3 * tuple_ + 3] = True
         negative_mask[tuple_, 12 + 2 * tuple_ : 14 + 2 * tuple_] = True
     masks = {"positive_mask": positive_mask, "negative_mask": negative_mask}
+    if name == "n_plus_one":
+        masks["queries"] = positives[:, 0]
+        positive_mask[torch.arange(4), 3 * torch.arange(4)] = False
     torch.testing.assert_close(
         LOSSES[name](shared, shared, **masks), LOSSES[name](positives, negatives)
     )
@@ -209,7 +232,7 @@ def test_the_order_of_the_members_does_not_matter(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["fixed", "n_plus_one"])
+@pytest.mark.parametrize("name", ["fixed", "n_plus_one", "coupled"])
 def test_rotation_and_translation_do_not_matter(name: str) -> None:
     positives, negatives = members(6, 6)
     rotation = torch.linalg.qr(members(4, 0, q=1)[0][0]).Q
@@ -233,9 +256,10 @@ def test_a_plain_quadratic_is_the_fixed_threshold() -> None:
     torch.testing.assert_close(h, 1.3 - functional.squared_distances(positives, center))
 
 
-def test_mining_off_and_both_averages_equal_make_both_losses_agree() -> None:
-    """With tau/2 = 1 and M = N the adaptive loss at its start is half the fixed one."""
-    positives, negatives = members(6, 6)
+@pytest.mark.parametrize(("m", "n"), [(6, 6), (3, 5)])
+def test_the_adaptive_loss_starts_as_the_fixed_one_but_for_the_averages(m: int, n: int) -> None:
+    """With tau/2 = 1: one mean over N + M terms instead of one over M and one over N."""
+    positives, negatives = members(m, n)
     root = math.sqrt(2) * torch.eye(4, dtype=torch.float64)
     adaptive = functional.adaptive_nm_tuple_clusters_loss(
         positives,
@@ -246,10 +270,32 @@ def test_mining_off_and_both_averages_equal_make_both_losses_agree() -> None:
         bias=torch.tensor(1.3).double(),
         mine_positives=False,
     )
-    fixed = functional.nm_tuple_clusters_loss(
-        positives, negatives, threshold=1.3, margin=2.0, mine_positives=False
+    options = {"threshold": 1.3, "margin": 2.0, "mine_positives": False}
+    pull = functional.nm_tuple_clusters_loss(positives, negatives[:, :0], **options)
+    both = functional.nm_tuple_clusters_loss(positives, negatives, **options)
+    torch.testing.assert_close((m + n) * adaptive, m * pull + n * (both - pull))
+
+
+def test_one_positive_without_mining_is_a_hinge_by_hand() -> None:
+    """M = 1: the centre is the query, [T + tau/2 - D(n, q)]+ on average, and [tau/2 - T]+."""
+    positives, negatives = members(1, 4)
+    losses = functional.nm_tuple_clusters_loss(
+        positives, negatives, threshold=0.5, margin=3.0, mine_positives=False
     )
-    torch.testing.assert_close(2 * adaptive, fixed)
+    hinges = (2.0 - (negatives - positives).square().sum(-1)).clamp(min=0)
+    assert (hinges > 0).any()
+    torch.testing.assert_close(losses, 1.0 + hinges.mean(dim=1))
+
+
+def test_of_two_positives_rounding_does_not_choose() -> None:
+    """Both are as far from their centre; a nearer negative leaves both or none, never one."""
+    generator = torch.Generator().manual_seed(0)
+    positives = torch.randn(1000, 2, 64, generator=generator)
+    center = positives.mean(dim=1)
+    distances = functional.squared_distances(positives, center)
+    assert (distances[:, 0] != distances[:, 1]).any()
+    kept = functional.mine_positives(distances, torch.zeros(1000, 1))
+    assert kept.all()
 
 
 def test_the_second_factor_of_equation_2_has_a_minus() -> None:

@@ -217,23 +217,6 @@ def test_half_precision_gives_float32_and_leaves_the_parameters_alone(
     assert all(weight.dtype == torch.float32 for weight in loss_fn.parameters())
 
 
-@all_losses
-@pytest.mark.parametrize("indexed", [True, False])
-def test_the_modules_compile_whole(name: str, indexed: bool) -> None:
-    torch._dynamo.reset()
-    loss_fn = MODULES[name]()
-    indices = tuple_indices(Q, M, N) if indexed else None
-    labels = torch.arange(Q * (M + N)) % 4
-
-    def run(embeddings: Tensor) -> Tensor:
-        loss: Tensor = loss_fn(embeddings, labels, indices)
-        return loss
-
-    compiled = torch.compile(run, fullgraph=True, backend="aot_eager")
-    embeddings = batch(torch.float32)
-    torch.testing.assert_close(compiled(embeddings), run(embeddings))
-
-
 def test_other_losses_of_pml_take_the_tuple_indices() -> None:
     indices = tuple_indices(Q, M, N)
     labels = torch.arange(Q * (M + N))
