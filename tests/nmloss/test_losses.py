@@ -311,3 +311,27 @@ def test_tuple_indices_survive_pickling_and_copying() -> None:
 def test_mistakes_are_named(call: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@all_losses
+@pytest.mark.parametrize("form", ["layout", "4-tuple", "many pairs", "all pairs", "references"])
+def test_no_form_asks_a_device_for_a_value(name: str, form: str) -> None:
+    """Tensors on "meta" have no values: to ask for one, as for a length that depends on it, raises.
+
+    The path is that of any device that is not the CPU.
+    """
+    size = Q * (M + N)
+    loss_fn = MODULES[name]().to("meta")
+    embeddings = torch.randn(size, D, device="meta", requires_grad=True)
+    labels = torch.zeros(size, dtype=torch.long, device="meta")
+    many = torch.zeros(size * size, dtype=torch.long, device="meta")
+    arguments: tuple[Any, ...] = {
+        "layout": (None, tuple_indices(Q, M, N, device="meta")),
+        "4-tuple": (None, tuple(tuple_indices(Q, M, N, device="meta"))),
+        "many pairs": (None, (many, many, many, many)),
+        "all pairs": (labels,),
+        "references": (labels, None, torch.randn(9, D, device="meta"), labels[:9]),
+    }[form]
+    loss_fn(embeddings, *arguments).backward()
+    assert embeddings.grad is not None
+    assert all(weight.grad is not None for weight in loss_fn.parameters())

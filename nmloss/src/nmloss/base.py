@@ -21,6 +21,7 @@ from nmloss.indices import (
 )
 from nmloss.layout import ProductTuples, split, whole
 from nmloss.members import Rows, Segments
+from nmloss.precision import at_least_float32, no_autocast
 from nmloss.tuples import MatrixTuples, PointTuples, Tuples
 
 # A pair in a list costs about as much as this many entries of a matrix of all pairs (measured, for
@@ -81,7 +82,7 @@ class TupleLoss(BaseMetricLossFunction):  # type: ignore[misc]
 
     def prepared(self, embeddings: Tensor) -> Tensor:
         """The embeddings as `measure` takes them: at least float32, normalised, projected."""
-        result: Tensor = self.distance.maybe_normalize(functional.at_least_float32(embeddings))
+        result: Tensor = self.distance.maybe_normalize(at_least_float32(embeddings))
         if isinstance(self.distance, MahalanobisDistance):
             result = self.distance.project(result)
         return result
@@ -122,7 +123,7 @@ class TupleLoss(BaseMetricLossFunction):  # type: ignore[misc]
         is_laid_out = isinstance(indices_tuple, TupleIndices) and ref_emb is embeddings
         if len(embeddings) == 0 or (is_laid_out and indices_tuple.tuple_size == 1):
             return self._nothing(embeddings)
-        with torch.autocast(embeddings.device.type, enabled=False):
+        with no_autocast(embeddings):
             tuples = self.tuples(embeddings, labels, indices_tuple, ref_emb, ref_labels)
             losses = self.tuple_losses(tuples)
         if self.collect_stats:
@@ -170,7 +171,7 @@ class TupleLoss(BaseMetricLossFunction):  # type: ignore[misc]
         normalize = self.distance.normalize_embeddings
         if isinstance(self.distance, MahalanobisDistance):
             embeddings, normalize = self.prepared(embeddings), False
-        members = functional.at_least_float32(embeddings).reshape(shape)
+        members = at_least_float32(embeddings).reshape(shape)
         return ProductTuples(members, positives, self.has_query, normalize)
 
     def _by_class(self, embeddings: Tensor, labels: Tensor) -> Tuples:

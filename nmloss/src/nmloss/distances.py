@@ -6,7 +6,8 @@ import torch
 from pytorch_metric_learning.distances import BaseDistance
 from torch import Tensor, nn
 
-from nmloss.functional import at_least_float32, squared_distances
+from nmloss.functional import squared_distances
+from nmloss.precision import at_least_float32, no_autocast
 
 
 class MahalanobisDistance(BaseDistance):  # type: ignore[misc]
@@ -46,13 +47,13 @@ class MahalanobisDistance(BaseDistance):  # type: ignore[misc]
     def project(self, embeddings: Tensor) -> Tensor:
         """L f: (..., D) to (..., rank); the parameter keeps its dtype."""
         embeddings = at_least_float32(embeddings)
-        with torch.autocast(embeddings.device.type, enabled=False):
+        with no_autocast(embeddings):
             return embeddings @ self.map.to(embeddings.dtype).mT
 
     def compute_mat(self, query_emb: Tensor, ref_emb: Tensor) -> Tensor:
         """(B, R) distances."""
         queries, references = self.project(query_emb), self.project(ref_emb)
-        with torch.autocast(queries.device.type, enabled=False):
+        with no_autocast(queries):
             return squared_distances(references, queries)
 
     def pairwise_distance(self, query_emb: Tensor, ref_emb: Tensor) -> Tensor:

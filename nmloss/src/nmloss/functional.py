@@ -19,6 +19,7 @@ from torch import Tensor
 
 from nmloss import equations
 from nmloss.members import Rows
+from nmloss.precision import at_least_float32, no_autocast
 from nmloss.tuples import Distance, PointTuples
 
 
@@ -109,7 +110,7 @@ def nm_tuple_clusters_loss(
     >>> nm_tuple_clusters_loss(positives, negatives)  # [1 - 1 + .5] + [1 + .5 - 1]
     tensor([1.])
     """
-    with torch.autocast(positives.device.type, enabled=False):
+    with no_autocast(positives):
         tuples = _tuples(positives, negatives, positive_mask, negative_mask, distance)
         losses = equations.fixed_threshold(tuples, threshold, margin, mine_positives)
         return losses * tuples.counting()
@@ -163,7 +164,7 @@ def adaptive_nm_tuple_clusters_loss(
             members, points, map_a=map_a, map_b=map_b, linear=linear, bias=bias, sign=sign
         )
 
-    with torch.autocast(positives.device.type, enabled=False):
+    with no_autocast(positives):
         tuples = _tuples(positives, negatives, positive_mask, negative_mask, minus_h)
         return equations.adaptive_threshold(tuples, mine_positives) * tuples.counting()
 
@@ -250,7 +251,7 @@ def n_plus_one_tuplet_loss(
         positive_mask = None if positive_mask is None else positive_mask[:, 1:]
     if queries is None:
         raise ValueError("queries (Q, D) are needed beside members of shape (R, D)")
-    with torch.autocast(positives.device.type, enabled=False):
+    with no_autocast(positives):
         tuples = _tuples(positives, negatives, positive_mask, negative_mask, distance, queries)
         return equations.n_plus_one(tuples, margin)
 
@@ -285,14 +286,9 @@ def coupled_clusters_loss(
     >>> coupled_clusters_loss(positives, negatives)  # centre 1: 2 x 1/2 [1 + 1 - 1]
     tensor([1.])
     """
-    with torch.autocast(positives.device.type, enabled=False):
+    with no_autocast(positives):
         tuples = _tuples(positives, negatives, positive_mask, negative_mask, distance)
         return equations.coupled_clusters(tuples, margin)
-
-
-def at_least_float32(values: Tensor) -> Tensor:
-    """Half precision as float32; float64 stays."""
-    return values if values.dtype == torch.float64 else values.float()
 
 
 def _mask(slots: Tensor, mask: Tensor | None) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from nmloss.members import Rows
+from nmloss.precision import no_autocast
 from nmloss.tuples import Tables, Tuples
 
 EPS = 1e-12  # that of torch.nn.functional.normalize
@@ -103,7 +104,7 @@ class _Distances(torch.autograd.Function):
             diagonal = (t - along * scale) * scale
         mixed = (total * w - t)[..., None] * w[:, None] - w[..., None] * t[:, None]
         mixed.diagonal(dim1=1, dim2=2).add_(diagonal)
-        with torch.autocast(members.device.type, enabled=False):
+        with no_autocast(members):
             return mixed @ members, None, None, None, None
 
 

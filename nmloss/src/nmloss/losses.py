@@ -21,6 +21,7 @@ from nmloss import equations, functional
 from nmloss.base import TupleLoss
 from nmloss.distances import starting_map
 from nmloss.layout import MarginTuples
+from nmloss.precision import at_least_float32
 from nmloss.tuples import Tuples
 
 
@@ -145,7 +146,7 @@ class AdaptiveNMTupleClustersLoss(TupleLoss):
         )
 
     def _products(self, embeddings: Tensor, shape: tuple[int, int, int], positives: int) -> Tuples:
-        members = functional.at_least_float32(embeddings).reshape(shape)
+        members = at_least_float32(embeddings).reshape(shape)
         return MarginTuples(
             members,
             positives,

@@ -14,6 +14,7 @@ from nmloss.base import TupleLoss
 from nmloss.indices import MinedIndices, index_pairs, label_masks
 from nmloss.losses import NMTupleClustersLoss
 from nmloss.members import Segments
+from nmloss.precision import no_autocast
 
 Keep = Literal["nearest", "farthest", "random"]
 Pairs4 = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -34,7 +35,7 @@ class _Miner(BaseMiner):  # type: ignore[misc]
         **options: Any,
     ) -> Pairs4:
         self.reset_stats()
-        with torch.no_grad(), torch.autocast(embeddings.device.type, enabled=False):
+        with torch.no_grad(), no_autocast(embeddings):
             check_shapes(embeddings, labels)
             labels = to_device(labels, embeddings)
             ref_emb, ref_labels = set_ref_emb(embeddings, labels, ref_emb, ref_labels)

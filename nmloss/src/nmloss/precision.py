@@ -1,0 +1,20 @@
+"""In which precision distances are computed."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """Half precision as float32; float64 stays."""
+    return values if values.dtype == torch.float64 else values.float()
+
+
+def no_autocast(values: Tensor) -> AbstractContextManager[Any]:
+    """Autocast switched off, where the device of the values has it."""
+    kind = values.device.type
+    if torch.amp.is_autocast_available(kind):
+        return torch.autocast(kind, enabled=False)
+    return nullcontext()
