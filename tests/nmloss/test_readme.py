@@ -1,6 +1,8 @@
 """Every Python block of the READMEs runs as it stands."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,9 +18,15 @@ BLOCKS = [
 
 
 def test_there_are_blocks() -> None:
-    assert len(BLOCKS) == 3
+    assert len(BLOCKS) == 4
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_the_block_runs(block: str) -> None:
-    exec(compile(block, "README.md", "exec"), {})
+def test_the_block_runs(block: str, tmp_path: Path) -> None:
+    if not block.startswith("# torchrun"):
+        exec(compile(block, "README.md", "exec"), {})
+        return
+    script = tmp_path / "train.py"
+    script.write_text(block)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    subprocess.run([*torchrun, "--nproc-per-node", "2", script], check=True, timeout=300)
