@@ -8,8 +8,8 @@ from pytorch_metric_learning.losses import BaseMetricLossFunction
 from pytorch_metric_learning.reducers import MeanReducer
 from torch import Tensor
 
-from nmloss import equations, functional
-from nmloss.distances import MahalanobisDistance
+from nmloss import equations
+from nmloss.distances import MahalanobisDistance, is_squared_euclidean, measured, prepared
 from nmloss.indices import (
     MinedIndices,
     Pairs,
@@ -24,9 +24,9 @@ from nmloss.members import Rows, Segments
 from nmloss.precision import at_least_float32, no_autocast
 from nmloss.tuples import MatrixTuples, PointTuples, Tuples
 
-# A pair in a list costs about as much as this many entries of a matrix of all pairs (measured, for
-# embeddings of 128 to 512 numbers).
-PAIR_COST = 32
+# A pair in a list costs about as much as this many entries of a matrix of all pairs: 30 to 150 on a
+# CPU, more for longer embeddings.
+PAIR_COST = 48
 
 
 class TupleLoss(BaseMetricLossFunction):  # type: ignore[misc]
@@ -61,31 +61,13 @@ class TupleLoss(BaseMetricLossFunction):  # type: ignore[misc]
         """What the loss measures between members and one point of each tuple.
 
         Args:
-            members: (Q, K, D), or (R, D) shared by all tuples; as `prepared`.
+            members: (Q, K, D), or (R, D) shared by all tuples; prepared for the distance.
             points: (Q, D).
 
         Returns:
-            (Q, K), or (Q, R); a similarity with its sign changed.
+            (Q, K), or (Q, R).
         """
-        distance = self.distance
-        if self._is_squared_euclidean():
-            return functional.squared_distances(members, points)
-        if members.ndim == 2:
-            result: Tensor = distance.compute_mat(points, members)
-        else:
-            rows = points[:, None].expand_as(members).flatten(0, 1)
-            result = distance.pairwise_distance(rows, members.flatten(0, 1))
-            result = result.reshape(members.shape[:2])
-        if distance.power != 1:
-            result = result**distance.power
-        return -result if distance.is_inverted else result
-
-    def prepared(self, embeddings: Tensor) -> Tensor:
-        """The embeddings as `measure` takes them: at least float32, normalised, projected."""
-        result: Tensor = self.distance.maybe_normalize(at_least_float32(embeddings))
-        if isinstance(self.distance, MahalanobisDistance):
-            result = self.distance.project(result)
-        return result
+        return measured(self.distance, members, points)
 
     def tuples(
         self,
@@ -159,9 +141,9 @@ class TupleLoss(BaseMetricLossFunction):  # type: ignore[misc]
             )
         shape = (indices.num_tuples, indices.tuple_size, -1)
         # Inner products pay where a tuple has fewer members than the embedding has numbers.
-        if self._is_squared_euclidean() and indices.tuple_size <= embeddings.shape[1]:
+        if is_squared_euclidean(self.distance) and indices.tuple_size <= embeddings.shape[1]:
             return self._products(embeddings, shape, indices.positives)
-        members = self.prepared(embeddings).reshape(shape)
+        members = prepared(self.distance, embeddings).reshape(shape)
         points = split(members, indices.positives, self.has_query)
         rows = whole(members, indices.positives, self.has_query)
         queries = None if self.has_query else members[:, 0]
@@ -170,12 +152,12 @@ class TupleLoss(BaseMetricLossFunction):  # type: ignore[misc]
     def _products(self, embeddings: Tensor, shape: tuple[int, int, int], positives: int) -> Tuples:
         normalize = self.distance.normalize_embeddings
         if isinstance(self.distance, MahalanobisDistance):
-            embeddings, normalize = self.prepared(embeddings), False
+            embeddings, normalize = prepared(self.distance, embeddings), False
         members = at_least_float32(embeddings).reshape(shape)
         return ProductTuples(members, positives, self.has_query, normalize)
 
     def _by_class(self, embeddings: Tensor, labels: Tensor) -> Tuples:
-        points = self.prepared(embeddings)
+        points = prepared(self.distance, embeddings)
         classes, row_of = torch.unique(labels, return_inverse=True)
         is_member = classes[:, None] == labels
         positives, negatives = Rows(is_member, points.dtype), Rows(~is_member, points.dtype)
@@ -191,9 +173,9 @@ class TupleLoss(BaseMetricLossFunction):  # type: ignore[misc]
         keeps_query: Tensor | None = None,
     ) -> Tuples:
         positive, negative = masks
-        queries = points = self.prepared(embeddings)
+        queries = points = prepared(self.distance, embeddings)
         if ref_emb is not embeddings:
-            points = self.prepared(ref_emb)
+            points = prepared(self.distance, ref_emb)
         if self.has_query:
             is_query = torch.eye(len(queries), dtype=torch.bool, device=queries.device)
             own = is_query if keeps_query is None else is_query & keeps_query[:, None]
@@ -222,13 +204,13 @@ class TupleLoss(BaseMetricLossFunction):  # type: ignore[misc]
         keeps_query: Tensor | None,
     ) -> Tuples:
         (anchors, others), (rows, columns) = pairs
-        queries = points = self.prepared(embeddings)
+        queries = points = prepared(self.distance, embeddings)
         count = len(queries)
         counts, are_negative = (first_of_each(each, len(ref_emb)) for each in pairs)
         if ref_emb is embeddings:
             counts = counts & (anchors != others)
         else:
-            points = self.prepared(ref_emb)
+            points = prepared(self.distance, ref_emb)
         members = points.index_select(0, others)
         if self.has_query:
             own = counts.new_ones(count) if keeps_query is None else keeps_query
@@ -241,12 +223,6 @@ class TupleLoss(BaseMetricLossFunction):  # type: ignore[misc]
             (members, points.index_select(0, columns)),
             self.measure,
             None if self.has_query else queries,
-        )
-
-    def _is_squared_euclidean(self) -> bool:
-        distance = self.distance
-        return isinstance(distance, MahalanobisDistance) or (
-            type(distance) is LpDistance and (distance.p, distance.power) == (2, 2)
         )
 
     def _nothing(self, embeddings: Tensor) -> dict[str, dict[str, Any]]:

@@ -1,9 +1,9 @@
-"""A distance that is learned with the embedding."""
+"""A distance that is learned with the embedding; PML's distances as tuples ask for them."""
 
 import math
 
 import torch
-from pytorch_metric_learning.distances import BaseDistance
+from pytorch_metric_learning.distances import BaseDistance, LpDistance
 from torch import Tensor, nn
 
 from nmloss.functional import squared_distances
@@ -60,6 +60,43 @@ class MahalanobisDistance(BaseDistance):  # type: ignore[misc]
         """(P,) distances of rows."""
         difference = at_least_float32(query_emb) - at_least_float32(ref_emb)
         return self.project(difference).square().sum(dim=-1)
+
+
+def is_squared_euclidean(distance: BaseDistance) -> bool:
+    """Whether it is, perhaps after a linear map and on normalised embeddings."""
+    return isinstance(distance, MahalanobisDistance) or (
+        type(distance) is LpDistance and (distance.p, distance.power) == (2, 2)
+    )
+
+
+def prepared(distance: BaseDistance, embeddings: Tensor) -> Tensor:
+    """The embeddings as `measured` takes them: at least float32, normalised, projected."""
+    result: Tensor = distance.maybe_normalize(at_least_float32(embeddings))
+    return distance.project(result) if isinstance(distance, MahalanobisDistance) else result
+
+
+def measured(distance: BaseDistance, members: Tensor, points: Tensor) -> Tensor:
+    """The distance between members and one point of each tuple, a similarity with its sign changed.
+
+    Args:
+        distance: Any of PML.
+        members: (Q, K, D), or (R, D) shared by all tuples; as `prepared`.
+        points: (Q, D).
+
+    Returns:
+        (Q, K), or (Q, R).
+    """
+    if is_squared_euclidean(distance):
+        return squared_distances(members, points)
+    if members.ndim == 2:
+        result: Tensor = distance.compute_mat(points, members)
+    else:
+        rows = points[:, None].expand_as(members).flatten(0, 1)
+        result = distance.pairwise_distance(rows, members.flatten(0, 1))
+        result = result.reshape(members.shape[:2])
+    if distance.power != 1:
+        result = result**distance.power
+    return -result if distance.is_inverted else result
 
 
 def starting_map(embedding_size: int, rank: int | None) -> Tensor:
