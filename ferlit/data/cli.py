@@ -8,7 +8,8 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from ferlit.data.databases import DATABASES, find_database
+from ferlit.data.databases import DATABASES, Database, find_database
+from ferlit.data.databases.base import Option
 from ferlit.data.preparation import LANDMARK_SOURCES, list_reasons, prepare_store
 from ferlit.data.store import Store
 
@@ -18,8 +19,8 @@ def main(command: str, options: list[str]) -> None:
     parser = argparse.ArgumentParser(
         prog=f"ferlit {command}",
         description="Read a database, register every face and save them as a store to train on.",
-        epilog="expected layouts:\n"
-        + "\n".join(f"  {name}: {database.layout}" for name, database in DATABASES.items()),
+        epilog="expected layouts, and options of one database:\n"
+        + "\n".join(_describe(database) for database in DATABASES.values()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--database", required=True, choices=DATABASES, help="which database")
@@ -36,14 +37,24 @@ def main(command: str, options: list[str]) -> None:
     parser.add_argument(
         "--resume", action="store_true", help="go on where an interrupted preparation stopped"
     )
-    given = parser.parse_args(options)
+    given, rest = parser.parse_known_args(options)
+    database = find_database(given.database)
+    of_reader = argparse.ArgumentParser(
+        prog=f"ferlit {command} --database {database.name}", add_help=False
+    )
+    for option in database.options:
+        of_reader.add_argument(
+            _flag(option), dest=option.name, type=option.kind, default=option.default
+        )
+    chosen = vars(of_reader.parse_args(rest))
     if given.workers is not None and given.workers < 1:
         parser.error(f"--workers {given.workers}: at least 1")
     try:
         store = prepare_store(
-            find_database(given.database),
+            database,
             given.root,
             given.output,
+            options=chosen,
             landmarks=given.landmarks,
             workers=given.workers,
             resume=given.resume,
@@ -73,6 +84,18 @@ def print_summary(store: Store, console: Console) -> None:
     )
     if dropped:
         console.print(list_reasons(dropped), markup=False, highlight=False)
+
+
+def _describe(database: Database) -> str:
+    lines = [f"  {database.name}: {database.layout}"]
+    for option in database.options:
+        known = f"; one of {', '.join(map(str, option.choices))}" if option.choices else ""
+        lines.append(f"    {_flag(option)}: {option.help}{known} (default: {option.default!r})")
+    return "\n".join(lines)
+
+
+def _flag(option: Option) -> str:
+    return "--" + option.name.replace("_", "-")
 
 
 def _distinct(values: "pd.Series[str]") -> int:

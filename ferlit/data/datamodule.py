@@ -34,6 +34,7 @@ class ExpressionDataModule(LightningDataModule):
         database: Name of the database; may be left out when ``store`` exists.
         root: Folder of the database.
         store: Folder of the prepared store; None keeps it in the user's cache.
+        reader: Options of the database's reader (``ferlit prepare --help`` lists them).
         landmarks: "auto", "database" or "none" (see `ferlit.data.preparation`).
         fold: Round of the cross-validation, from 0; None for the official split.
         folds: Number of rounds.
@@ -51,6 +52,7 @@ class ExpressionDataModule(LightningDataModule):
         database: str | None = None,
         root: Path | None = None,
         store: Path | None = None,
+        reader: dict[str, Any] | None = None,
         landmarks: str = "auto",
         fold: int | None = None,
         folds: int = 8,
@@ -66,6 +68,7 @@ class ExpressionDataModule(LightningDataModule):
         self.database = database
         self.root = root
         self.store_folder = store
+        self.reader = reader or {}
         self.landmarks = landmarks
         self.fold = fold
         self.folds = folds
@@ -96,7 +99,14 @@ class ExpressionDataModule(LightningDataModule):
                 "no data: give the folder of the database with --data.root DIR, "
                 "or a prepared store with --data.store STORE"
             )
-        return find_database(self.database)
+        database = find_database(self.database)
+        if not database.classes:
+            raise DataError(
+                f"{database.name}: its classes are those that it holds, so it must be prepared "
+                f"first: ferlit prepare --database {database.name} --root {self.root} "
+                "--output STORE, then --data.store STORE"
+            )
+        return database
 
     @property
     def classes(self) -> list[str]:
@@ -125,6 +135,7 @@ class ExpressionDataModule(LightningDataModule):
                 find_database(self.database),
                 self.root,
                 self.store_path,
+                options=self.reader,
                 landmarks=self.landmarks,
                 resume=True,
                 # A store in the cache is ours to renew; one that the user named is not.

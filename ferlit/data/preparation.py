@@ -8,10 +8,12 @@ import hashlib
 import logging
 import os
 import shutil
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,7 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ferlit.data.databases import Database
 from ferlit.data.images import read_image
 from ferlit.data.landmarks import read_landmarks, select_49
-from ferlit.data.records import write_records
+from ferlit.data.records import EXPRESSIONS, unread_files, write_records
 from ferlit.data.registration import FACE_SIZE, pad_aligned, register
 from ferlit.data.store import DESCRIPTION, FACES, RECORDS, Description, Store
 from ferlit.errors import DataError
@@ -69,6 +71,7 @@ def prepare_store(
     root: Path,
     output: Path,
     *,
+    options: Mapping[str, Any] | None = None,
     landmarks: str = "auto",
     workers: int | None = None,
     resume: bool = False,
@@ -83,6 +86,7 @@ def prepare_store(
         database: Its reader.
         root: Folder of the database.
         output: Folder of the store. A finished store of the same files is opened as it is.
+        options: Of the database's reader, see `Database.options`.
         landmarks: "database", "none" (the faces are aligned) or "auto".
         workers: Threads; None for one a core.
         resume: Go on with the parts that an interrupted preparation left.
@@ -96,7 +100,8 @@ def prepare_store(
         DataError: the root does not hold the database, no image could be prepared, or ``output``
             holds something else.
     """
-    records = database.read(root)
+    records = database.read(root, options)
+    unread = unread_files(records)
     source = choose_landmarks(database, records, landmarks)
     print_ = fingerprint(root, records, source)
     if output.exists():
@@ -126,17 +131,19 @@ def prepare_store(
             f"{database.name} at {root}: none of the {len(records)} images could be prepared:\n"
             + list_reasons(dropped)
         )
+    kept = records[~records["image"].isin(list(dropped))]
+    dropped = unread | dropped
     description = Description(
         database=database.name,
-        classes=database.classes,
+        classes=database.classes or _shown(records),
         sequence_rule=database.sequence_rule,
         landmarks=source,
         fingerprint=print_,
-        found=len(records),
+        found=len(records) + len(unread),
         dropped=dropped,
         ferlit_version=_own_version(),
     )
-    _finish(partial_folder, records[~records["image"].isin(list(dropped))], description)
+    _finish(partial_folder, kept, description)
     if output.exists():
         shutil.rmtree(output)
     partial_folder.rename(output)
@@ -144,7 +151,7 @@ def prepare_store(
         logger.warning(
             "%d of %d images could not be prepared and were dropped:\n%s",
             len(dropped),
-            len(records),
+            description.found,
             list_reasons(dropped),
         )
     return Store.open(output)
@@ -237,6 +244,10 @@ def _finish(folder: Path, kept: pd.DataFrame, description: Description) -> None:
     description.write(folder / DESCRIPTION)
     for path in [*parts, folder / "fingerprint"]:
         path.unlink()
+
+
+def _shown(records: pd.DataFrame) -> tuple[str, ...]:
+    return tuple(name for name in EXPRESSIONS if (records["expression"] == name).any())
 
 
 def _own_version() -> str:

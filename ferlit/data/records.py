@@ -37,6 +37,8 @@ EXPRESSIONS = (
 SPLITS = ("train", "val", "test")
 COLUMNS = ("image", "expression", "identity", "sequence", "frame", "split", "landmarks")
 
+_UNREAD = "unread"
+
 # The names that databases give to the expressions, in their folders and annotations.
 _SYNONYMS = {
     "angry": "anger",
@@ -66,20 +68,35 @@ def canonical_expression(name: str) -> str:
     return key
 
 
-def record_table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+def record_table(
+    rows: Iterable[Mapping[str, Any]], unread: Mapping[str, str] | None = None
+) -> pd.DataFrame:
     """A table with all columns and their types; what a row leaves out is unknown.
+
+    Args:
+        rows: The records.
+        unread: Files below the root that could not be read, each with the reason. They travel with
+            the table, see `unread_files`.
 
     >>> record_table([{"image": "a.png", "expression": "fear"}]).loc[0].to_dict()
     {'image': 'a.png', 'expression': 'fear', 'identity': '', 'sequence': '', 'frame': 0, 'split': '', 'landmarks': ''}
     """  # noqa: E501
     rows = list(rows)
-    table = {column: [row.get(column) for row in rows] for column in COLUMNS}
-    frame = pd.Series([int(number or 0) for number in table.pop("frame")], dtype="int64")
+    columns = {column: [row.get(column) for row in rows] for column in COLUMNS}
+    frame = pd.Series([int(number or 0) for number in columns.pop("frame")], dtype="int64")
     texts = {
         column: pd.Series([value or "" for value in values], dtype=object)
-        for column, values in table.items()
+        for column, values in columns.items()
     }
-    return pd.DataFrame({**texts, "frame": frame})[list(COLUMNS)]
+    table = pd.DataFrame({**texts, "frame": frame})[list(COLUMNS)]
+    table.attrs[_UNREAD] = dict(unread or {})
+    return table
+
+
+def unread_files(records: pd.DataFrame) -> dict[str, str]:
+    """The files that the reader could not read, each with the reason."""
+    found: dict[str, str] = records.attrs.get(_UNREAD, {})
+    return found
 
 
 def read_records(path: Path) -> pd.DataFrame:

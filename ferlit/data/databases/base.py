@@ -1,14 +1,34 @@
 """What a reader of a database is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
-from ferlit.data.records import validate_records
+from ferlit.data.databases.counts import Published, check_counts
+from ferlit.data.records import EXPRESSIONS, validate_records
 from ferlit.errors import DataError
+
+
+@dataclass(frozen=True)
+class Option:
+    """A choice that the reader of a database leaves to the user.
+
+    Args:
+        name: The keyword argument of the reader.
+        default: Its default.
+        help: One line that says what it does.
+        kind: From the text on the command line to the value.
+        choices: The values that are known; () for any.
+    """
+
+    name: str
+    default: Any
+    help: str
+    kind: Callable[[str], Any] = str
+    choices: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -17,37 +37,66 @@ class Database:
 
     Args:
         name: Its name on the command line.
-        classes: Its expressions, in the order of the network's outputs.
-        reader: From the root folder to the record table (see `ferlit.data.records`); it raises
-            `DataError` where the folder does not hold this database.
+        classes: Its expressions, in the order of the network's outputs; () for those that a copy
+            holds.
+        reader: From the root folder, and the options as keyword arguments, to the record table (see
+            `ferlit.data.records`); it raises `DataError` where the folder does not hold this
+            database, and lists a single file that it cannot read as unread.
         layout: The expected layout in one line, for error messages.
         is_aligned: Whether the images are small aligned faces that need no registration.
         has_identities: Whether the records name the persons.
         sequence_rule: How the images of a sequence vote: "max" or "mean".
+        published: The published counts, where there are some.
+        options: What the user may choose.
         create: Writes the database into a folder that does not exist, where it can be made.
     """
 
     name: str
     classes: tuple[str, ...]
-    reader: Callable[[Path], pd.DataFrame]
+    reader: Callable[..., pd.DataFrame]
     layout: str
     is_aligned: bool = False
     has_identities: bool = True
     sequence_rule: Literal["max", "mean"] = "max"
-    create: Callable[[Path], None] | None = None
+    published: Published | None = None
+    options: tuple[Option, ...] = ()
+    create: Callable[..., None] | None = None
 
-    def read(self, root: Path) -> pd.DataFrame:
+    def read(self, root: Path, options: Mapping[str, Any] | None = None) -> pd.DataFrame:
         """Read and validate the record table of the copy below ``root``.
 
+        Args:
+            root: The folder.
+            options: Values for some of the options.
+
         Raises:
-            DataError: the folder is missing, is not this database, or breaks its rules.
+            DataError: the folder is missing, is not this database, breaks its rules, or an option
+                is unknown or has a value that is not among its choices.
         """
         source = f"{self.name} at {root}"
+        chosen = self._chosen(options or {})
         if not root.exists() and self.create is not None:
-            self.create(root)
+            self.create(root, **chosen)
         if not root.is_dir():
             what = "is a file, not a folder" if root.exists() else "does not exist"
             raise DataError(f"{source}: this folder {what}; expected: {self.layout}")
         if not any(root.iterdir()):
             raise DataError(f"{source}: this folder is empty; expected: {self.layout}")
-        return validate_records(self.reader(root), self.classes, source)
+        records = self.reader(root, **chosen)
+        records = validate_records(records, self.classes or EXPRESSIONS, source)
+        if self.published is not None:
+            check_counts(records, self.published, self.name)
+        return records
+
+    def _chosen(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        known = {option.name: option for option in self.options}
+        for name, value in given.items():
+            if name not in known:
+                names = ", ".join(known) or "none"
+                raise DataError(f"{self.name}: unknown option {name!r}; known are {names}")
+            choices = known[name].choices
+            if choices and value not in choices:
+                raise DataError(
+                    f"{self.name}: {name}={value!r}; known are {', '.join(map(str, choices))}"
+                )
+        return {name: given.get(name, option.default) for name, option in known.items()}

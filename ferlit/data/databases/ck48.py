@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from ferlit.data.databases.base import Database
-from ferlit.data.databases.ckplus import CKPLUS, check_counts
+from ferlit.data.databases.ckplus import CKPLUS, PUBLISHED
 from ferlit.data.records import EXPRESSIONS, canonical_expression, record_table
 from ferlit.errors import DataError
 
@@ -77,17 +77,12 @@ def _is_expression(name: str) -> bool:
         return False
 
 
-def _read(root: Path) -> pd.DataFrame:
-    records = read_ck48(root)
-    check_counts(records, CK48.name)
-    return records
-
-
 CK48 = Database(
     name="ck48",
     classes=CKPLUS.classes,
-    reader=_read,
+    reader=read_ck48,
     layout="the folders anger, contempt, ... with images such as S010_004_00000017.png",
     is_aligned=True,
     sequence_rule="max",
+    published=PUBLISHED,
 )

@@ -20,28 +20,31 @@ from pathlib import Path
 import pandas as pd
 
 from ferlit.data.databases.base import Database
+from ferlit.data.databases.counts import Published
 from ferlit.data.records import record_table
 from ferlit.errors import DataError
 
 # The expressions by their code in the emotion files.
 CODES = ("neutral", "anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
-PUBLISHED_SUBJECTS = 118
-PUBLISHED_SEQUENCES = {
-    "anger": 45,
-    "contempt": 18,
-    "disgust": 59,
-    "fear": 25,
-    "happiness": 69,
-    "sadness": 28,
-    "surprise": 83,
-}
+PUBLISHED = Published(
+    "sequences",
+    total=327,
+    subjects=118,
+    expressions={
+        "anger": 45,
+        "contempt": 18,
+        "disgust": 59,
+        "fear": 25,
+        "happiness": 69,
+        "sadness": 28,
+        "surprise": 83,
+    },
+)
 _FRAMES = 3
 _ARCHIVES = {
     "cohn-kanade-images": "extended-cohn-kanade-images.zip",
     "Emotion": "Emotion_labels.zip",
 }
-# Above this share of the published sequences a copy is taken for the whole database.
-_WHOLE = 0.9
 
 _SUBJECT = re.compile(r"S\d{3}")
 _NUMBER = re.compile(r"\d{3}")
@@ -142,52 +145,6 @@ def read_emotion(path: Path) -> int:
     return code
 
 
-def check_counts(records: pd.DataFrame, name: str) -> str:
-    """Compare a table of CK+ sequences with the published counts and log a difference.
-
-    A copy with nearly all sequences is held against every count, by a warning. A smaller one is
-    meant to be a part of the database and gets a line for information.
-
-    Args:
-        records: The table.
-        name: The database, for the message.
-
-    Returns:
-        What was logged, or "" where the counts agree.
-
-    >>> row = {"expression": "fear", "identity": "S005", "sequence": "S005_001"}
-    >>> check_counts(record_table([row]), "ckplus")
-    'ckplus: 1 labelled sequences of 1 subjects; the published database has 327 of 118'
-    """
-    sequences = records.drop_duplicates("sequence")
-    subjects = sequences["identity"].nunique()
-    found = sequences["expression"].value_counts().to_dict()
-    if found == PUBLISHED_SEQUENCES and subjects == PUBLISHED_SUBJECTS:
-        return ""
-    published = sum(PUBLISHED_SEQUENCES.values())
-    message = (
-        f"{name}: {len(sequences)} labelled sequences of {subjects} subjects; "
-        f"the published database has {published} of {PUBLISHED_SUBJECTS}"
-    )
-    if len(sequences) < _WHOLE * published:
-        logger.info(message)
-        return message
-    differences = [
-        f"{expression} {found.get(expression, 0)} instead of {count}"
-        for expression, count in PUBLISHED_SEQUENCES.items()
-        if found.get(expression, 0) != count
-    ]
-    message = "; ".join([message, *differences])
-    logger.warning(message)
-    return message
-
-
-def _read(root: Path) -> pd.DataFrame:
-    records = read_ckplus(root)
-    check_counts(records, CKPLUS.name)
-    return records
-
-
 def _emotion_files(folder: Path) -> Iterator[Path]:
     """The emotion files in order, one a sequence; stray files and empty folders are passed over."""
     for subject in _matching_folders(folder, _SUBJECT):
@@ -219,8 +176,9 @@ def _some(names: list[str], most: int = 5) -> str:
 
 CKPLUS = Database(
     name="ckplus",
-    classes=tuple(PUBLISHED_SEQUENCES),
-    reader=_read,
+    classes=tuple(PUBLISHED.expressions),
+    reader=read_ckplus,
     layout="the folders cohn-kanade-images, Emotion and Landmarks of the CK+ archives",
     sequence_rule="max",
+    published=PUBLISHED,
 )

@@ -17,6 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from ferlit.data.databases.base import Database
+from ferlit.data.databases.counts import Published
 from ferlit.data.images import csv_header, csv_rows
 from ferlit.data.records import EXPRESSIONS, canonical_expression, record_table
 from ferlit.errors import DataError
@@ -24,6 +25,20 @@ from ferlit.errors import DataError
 # The expressions by their code in the CSV files.
 CODES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
 USAGES = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
+PUBLISHED = Published(
+    "images",
+    total=35_887,
+    expressions={
+        "neutral": 6198,
+        "anger": 4953,
+        "disgust": 547,
+        "fear": 5121,
+        "happiness": 8989,
+        "sadness": 6077,
+        "surprise": 4002,
+    },
+    splits={"train": 28_709, "val": 3_589, "test": 3_589},
+)
 _WITH_USAGE = ("fer2013.csv", "icml_face_data.csv")
 _CHALLENGE = {"train.csv": "train", "test.csv": "test"}
 _IMAGES = {".jpg", ".jpeg", ".png"}
@@ -124,4 +139,5 @@ FER2013 = Database(
     layout=_LAYOUT,
     is_aligned=True,
     has_identities=False,
+    published=PUBLISHED,
 )

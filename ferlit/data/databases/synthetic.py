@@ -17,5 +17,6 @@ SYNTHETIC = replace(
     name="synthetic",
     reader=read_ckplus,
     layout="a CK+ tree of synthetic people; a folder that does not exist is drawn",
+    published=None,
     create=_draw,
 )

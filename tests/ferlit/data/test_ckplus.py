@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from ferlit.data.databases.ckplus import CKPLUS, CODES, check_counts, read_ckplus, read_emotion
+from ferlit.data.databases.ckplus import CKPLUS, CODES, PUBLISHED, read_ckplus, read_emotion
+from ferlit.data.databases.counts import check_counts
 from ferlit.data.records import EXPRESSIONS, record_table
 from ferlit.errors import DataError
 
@@ -218,16 +219,16 @@ def published(anger: int = 45) -> list[dict[str, object]]:
 
 def test_the_published_counts_agree_in_silence(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="ferlit"):
-        assert check_counts(record_table(published()), "ckplus") == ""
+        assert check_counts(record_table(published()), PUBLISHED, "ckplus") == ""
     assert caplog.text == ""
 
 
 def test_other_counts_of_a_whole_copy_are_a_warning(caplog: pytest.LogCaptureFixture) -> None:
-    check_counts(record_table(published(anger=43)), "ckplus")
+    check_counts(record_table(published(anger=43)), PUBLISHED, "ckplus")
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     assert record.message == (
-        "ckplus: 325 labelled sequences of 118 subjects; the published database has 327 of 118; "
+        "ckplus: 325 sequences of 118 subjects; the published database has 327 of 118; "
         "anger 43 instead of 45"
     )
 
@@ -238,7 +239,7 @@ def test_a_part_of_the_database_gets_one_line(root: Path, caplog: pytest.LogCapt
     (record,) = caplog.records
     assert record.levelno == logging.INFO
     assert record.message == (
-        "ckplus: 4 labelled sequences of 3 subjects; the published database has 327 of 118"
+        "ckplus: 4 sequences of 3 subjects; the published database has 327 of 118"
     )
 
 

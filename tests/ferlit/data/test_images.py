@@ -5,12 +5,19 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from ferlit.data import images
-from ferlit.data.images import UnreadableImageError, csv_header, csv_rows, read_image
+from ferlit.data.images import (
+    UnreadableImageError,
+    count_frames,
+    csv_header,
+    csv_rows,
+    read_image,
+)
 from ferlit.errors import DataError
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
@@ -245,3 +252,54 @@ def test_csv_rows_strips_names_and_values(tmp_path: Path) -> None:
     assert rows == [("Training", "0"), ("PublicTest", "NA")]
     with pytest.raises(DataError, match="no column age and no column sex"):
         list(csv_rows(tmp_path / "t.csv", ("age", "emotion", "sex")))
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    """Five frames of 40 x 20: frame k is 40 k on the left half and 40 k + 20 on the right."""
+    path = tmp_path / "S001-100.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 24, (40, 20))
+    for number in range(5):
+        frame = np.full((20, 40, 3), 40 * number, dtype=np.uint8)
+        frame[:, 20:] += 20
+        writer.write(frame)
+    writer.release()
+    return path
+
+
+@pytest.mark.parametrize(
+    ("place", "shape", "grey"),
+    [
+        ("3:left", (20, 20), 120),
+        ("3:right", (20, 20), 140),
+        ("0:left", (20, 20), 0),
+        ("4:right", (20, 20), 180),
+    ],
+)
+def test_a_frame_of_a_video(video: Path, place: str, shape: tuple[int, int], grey: int) -> None:
+    picture = read_image(video.parent, f"{video.name}#{place}")
+    assert picture.shape == shape
+    assert abs(float(picture[:, 4:-4].mean()) - grey) < 3
+
+
+def test_a_turned_frame(video: Path) -> None:
+    """Clockwise: what was on the left comes to the top."""
+    picture = read_image(video.parent, f"{video.name}#3:clockwise")
+    assert picture.shape == (40, 20)
+    assert picture[:16].mean() < picture[24:].mean()
+    assert count_frames(video) == 5
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [("5", "only 5 frames"), ("x", "no number"), ("1:up", "the view 'up'"), ("", "no number")],
+)
+def test_a_frame_that_is_not_there(video: Path, place: str, message: str) -> None:
+    with pytest.raises(UnreadableImageError, match=message):
+        read_image(video.parent, f"{video.name}#{place}")
+
+
+def test_a_file_that_is_no_video(tmp_path: Path) -> None:
+    (tmp_path / "a.avi").write_bytes(b"RIFF, but no more than that")
+    with pytest.raises(UnreadableImageError, match="not a video"):
+        read_image(tmp_path, "a.avi#0")
