@@ -168,19 +168,23 @@ def count_frames(path: Path) -> int:
     Raises:
         UnreadableImageError: the file is no video.
     """
-    with _opened_video(path) as video:
-        count = 0
-        while video.grab():
-            count += 1
+    count = 0
+    try:
+        with _opened_video(path) as video:
+            while video.grab():
+                count += 1
+    except UnreadableImageError as error:
+        raise UnreadableImageError(f"{path}: {error}") from error
     return count
 
 
 @contextmanager
 def _opened_video(path: Path) -> Iterator[cv2.VideoCapture]:
+    cv2.setLogLevel(2)  # errors: a file that is no video is ours to report
     video = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     try:
         if not video.isOpened():
-            raise UnreadableImageError(f"{path}: not a video of a known kind")
+            raise UnreadableImageError("not a video of a known kind")
         yield video
     finally:
         video.release()
@@ -202,8 +206,8 @@ def _video_picture(path: Path, place: str) -> NDArray[np.uint8]:
         is_read, picture = video.retrieve()
     if not is_read:
         raise UnreadableImageError(f"frame {number} cannot be decoded")
-    grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY) if picture.ndim == 3 else picture
-    return np.ascontiguousarray(_VIEWS[view](grey), dtype=np.uint8)
+    grey = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), dtype=np.uint8)
+    return np.ascontiguousarray(_VIEWS[view](grey))
 
 
 def _csv_picture(path: Path, row: str) -> NDArray[np.uint8]:

@@ -207,7 +207,7 @@ def test_a_wrong_row_fails_alone(row: str, reason: str, tmp_path: Path) -> None:
         ("t.csv#-1", "'-1' is no number of a row"),
         ("t.csv#", "'' is no number of a row"),
         ("t.csv#1.0", "'1.0' is no number of a row"),
-        ("t.avi#0", "only a CSV file has pictures that are numbered"),
+        ("t.png#0", "only a CSV file has pictures that are numbered"),
         ("other.csv#0", "there is no column pixels"),
         ("broken.csv#0", "the CSV file cannot be read"),
     ],
@@ -216,7 +216,7 @@ def test_a_row_that_is_not_there_is_an_error(name: str, reason: str, tmp_path: P
     write_csv(tmp_path / "t.csv", "7 " * 2304)
     write_csv(tmp_path / "other.csv", "7 " * 2304, header="emotion,picture")
     (tmp_path / "broken.csv").write_text('emotion,pixels\n"0,1\n')
-    (tmp_path / "t.avi").write_bytes(b"RIFF")
+    (tmp_path / "t.png").write_bytes(b"RIFF")
     with pytest.raises(UnreadableImageError, match=reason):
         read_image(tmp_path, name)
 
