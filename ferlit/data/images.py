@@ -180,7 +180,8 @@ def count_frames(path: Path) -> int:
 
 @contextmanager
 def _opened_video(path: Path) -> Iterator[cv2.VideoCapture]:
-    cv2.setLogLevel(2)  # errors: a file that is no video is ours to report
+    # A file that is no video is ours to report.
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
     video = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     try:
         if not video.isOpened():
