@@ -1,0 +1,1 @@
+"""Small trees of synthetic people in the exact layouts of the databases, quirks included."""
