@@ -147,13 +147,9 @@ def measure(
 
 
 def row(
-    name: str,
-    make: Callable[[], Case],
-    floors: dict[int, float],
-    dim: int,
-    given: argparse.Namespace,
+    make: Callable[[], Case], floors: dict[int, float], dim: int, given: argparse.Namespace
 ) -> list[str]:
-    """A row of the table; ``make`` gives the case anew for each batch."""
+    """The cells of a row of the table; ``make`` gives the case anew for each batch."""
     cells: list[str] = []
     last, last_batch = 0.0, 1
     for batch in given.batches:
