@@ -4,24 +4,31 @@ import argparse
 import shlex
 from pathlib import Path
 
-import pandas as pd
 from rich.console import Console
-from rich.table import Table
 
 from ferlit.data.databases import DATABASES, Database, find_database
 from ferlit.data.databases.base import Option
-from ferlit.data.preparation import LANDMARK_SOURCES, list_reasons, prepare_store
+from ferlit.data.manifest import verify
+from ferlit.data.preparation import LANDMARK_SOURCES, prepare_store
 from ferlit.data.store import Store
+from ferlit.data.summary import print_summary
+from ferlit.errors import DataError
 
 
 def main(command: str, options: list[str]) -> None:
     """Run ``ferlit prepare``."""
+    if any(option.startswith("--verify") for option in options):
+        _verify(command, options)
+        return
     parser = argparse.ArgumentParser(
         prog=f"ferlit {command}",
         description="Read a database, register every face and save them as a store to train on.",
         epilog="expected layouts, and options of one database:\n"
         + "\n".join(_describe(database) for database in DATABASES.values()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--verify", metavar="STORE", help="instead: compare a store with its checksums"
     )
     parser.add_argument("--database", required=True, choices=DATABASES, help="which database")
     parser.add_argument("--root", required=True, type=Path, help="its folder")
@@ -65,25 +72,15 @@ def main(command: str, options: list[str]) -> None:
     print_summary(store, Console())
 
 
-def print_summary(store: Store, console: Console) -> None:
-    """What a store holds: images, sequences and subjects per expression, and what was dropped."""
-    records, description = store.records, store.description
-    table = Table(title=f"{description.database}: {store.folder}")
-    for column in ("expression", "images", "sequences", "subjects"):
-        table.add_column(column, justify="left" if column == "expression" else "right")
-    labels = [*description.classes, *([""] if (records["expression"] == "").any() else [])]
-    for label in [*labels, None]:
-        rows = records if label is None else records[records["expression"] == label]
-        counts = (len(rows), *(_distinct(rows[column]) for column in ("sequence", "identity")))
-        name = "all" if label is None else label or "(not labelled)"
-        table.add_row(name, *(str(count) for count in counts), end_section=label == labels[-1])
-    console.print(table)
-    dropped = description.dropped
-    console.print(
-        f"{description.found} images found, {len(records)} prepared, {len(dropped)} dropped"
-    )
-    if dropped:
-        console.print(list_reasons(dropped), markup=False, highlight=False)
+def _verify(command: str, options: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog=f"ferlit {command}")
+    parser.add_argument("--verify", metavar="STORE", type=Path, required=True)
+    folder = parser.parse_args(options).verify
+    store = Store.open(folder)
+    differences = verify(folder)
+    if differences:
+        raise DataError(f"{folder} is not as it was written:\n  " + "\n  ".join(differences))
+    print(f"{folder}: {len(store.records)} faces of {store.description.database}, all as written")
 
 
 def _describe(database: Database) -> str:
@@ -96,7 +93,3 @@ def _describe(database: Database) -> str:
 
 def _flag(option: Option) -> str:
     return "--" + option.name.replace("_", "-")
-
-
-def _distinct(values: "pd.Series[str]") -> int:
-    return int(values[values != ""].nunique())

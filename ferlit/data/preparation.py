@@ -8,6 +8,7 @@ import hashlib
 import logging
 import os
 import shutil
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -18,20 +19,40 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
+from ferlit.data.contact_sheet import contact_sheet
 from ferlit.data.databases import Database
 from ferlit.data.images import read_image
 from ferlit.data.landmarks import read_landmarks, select_49
+from ferlit.data.manifest import write_manifest
 from ferlit.data.records import EXPRESSIONS, unread_files, write_records
 from ferlit.data.registration import FACE_SIZE, pad_aligned, register
 from ferlit.data.store import DESCRIPTION, FACES, RECORDS, Description, Store
+from ferlit.data.summary import WarningList, summarise, write_report
 from ferlit.errors import DataError
 
 LANDMARK_SOURCES = ("auto", "database", "none")
+CONTACT_SHEET = "contact_sheet.png"
 _PART = 512  # faces in a part
 _RECIPE = 1  # raise when the same files would give other faces
 logger = logging.getLogger(__name__)
+
+
+class _RateColumn(ProgressColumn):
+    """Images a second."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.0f}/s" if task.speed else "")
 
 
 def choose_landmarks(database: Database, records: pd.DataFrame, landmarks: str) -> str:
@@ -100,7 +121,9 @@ def prepare_store(
         DataError: the root does not hold the database, no image could be prepared, or ``output``
             holds something else.
     """
-    records = database.read(root, options)
+    started = time.perf_counter()
+    with WarningList() as warnings:
+        records = database.read(root, options)
     unread = unread_files(records)
     source = choose_landmarks(database, records, landmarks)
     print_ = fingerprint(root, records, source)
@@ -144,6 +167,9 @@ def prepare_store(
         ferlit_version=_own_version(),
     )
     _finish(partial_folder, kept, description)
+    report = summarise(kept, description, warnings, time.perf_counter() - started)
+    write_report(report, partial_folder)
+    write_manifest(partial_folder)
     if output.exists():
         shutil.rmtree(output)
     partial_folder.rename(output)
@@ -196,6 +222,7 @@ def _make_parts(
         TextColumn("preparing faces"),
         BarColumn(),
         MofNCompleteColumn(),
+        _RateColumn(),
         TimeRemainingColumn(),
     )
     with ThreadPoolExecutor(workers) as pool, Progress(*columns, disable=not progress) as bar:
@@ -240,6 +267,7 @@ def _finish(folder: Path, kept: pd.DataFrame, description: Description) -> None:
         faces[start : start + len(part)] = part
         start += len(part)
     faces.flush()
+    contact_sheet(kept, faces, description.classes).save(folder / CONTACT_SHEET)
     write_records(kept, folder / RECORDS)
     description.write(folder / DESCRIPTION)
     for path in [*parts, folder / "fingerprint"]:

@@ -1,8 +1,8 @@
 """A prepared store: the registered faces of a database, ready to train on.
 
-A folder of three files: ``faces.npy`` (n x 60 x 60 uint8, memory-mapped), ``records.csv`` (the
-record table, row i for face i) and ``store.json`` (database, classes, how it was made, what was
-dropped).
+A folder: ``faces.npy`` (n x 60 x 60 uint8, memory-mapped), ``records.csv`` (the record table, row i
+for face i) and ``store.json`` (database, classes, how it was made, what was dropped). Beside them,
+for people: ``report.json``, ``contact_sheet.png`` and the checksums ``manifest.sha256``.
 """
 
 import json

@@ -63,6 +63,23 @@ def test_prepare_prints_what_it_made(
     assert re.search(pattern, output)
 
 
+def test_prepare_verifies_a_store(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(store.folder, copy)
+    assert main(["prepare", "--verify", str(copy)]) == 0
+    assert f"{len(store.records)} faces of ckplus, all as written" in capsys.readouterr().out
+    faces = bytearray((copy / "faces.npy").read_bytes())
+    faces[-1] ^= 1
+    (copy / "faces.npy").write_bytes(faces)
+    (copy / "contact_sheet.png").unlink()
+    assert main(["prepare", "--verify", str(copy)]) == 1
+    message = capsys.readouterr().err
+    assert "faces.npy: changed since it was written" in message
+    assert "contact_sheet.png: missing" in message
+
+
 def ckplus_fit(root: Path, runs: Path) -> list[str]:
     return [
         "fit",

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ferlit.data import preparation
 from ferlit.data.databases import DATABASES
@@ -105,10 +106,47 @@ def test_an_interrupted_preparation_goes_on_with_its_finished_parts(
     assert len(made) - before == len(resumed.records) - 20
     np.testing.assert_array_equal(resumed.faces, store.faces)
     assert sorted(path.name for path in output.iterdir()) == [
+        "contact_sheet.png",
         "faces.npy",
+        "manifest.sha256",
         "records.csv",
+        "report.json",
         "store.json",
     ]
+
+
+def test_the_report_counts_what_was_made_and_dropped(copy: Path, tmp_path: Path) -> None:
+    records = CKPLUS.read(copy)
+    empty, missing = records["image"].iloc[[0, 5]]
+    (copy / empty).write_bytes(b"")
+    (copy / records["landmarks"].iloc[5]).unlink()
+    store = prepare_store(CKPLUS, copy, tmp_path / "store", progress=False)
+    report = json.loads((store.folder / "report.json").read_text())
+    assert (report["found"], report["prepared"]) == (len(records), len(records) - 2)
+    assert report["dropped"] == {"the file is empty": 1, "it has no landmarks": 1}
+    kept = records[~records["image"].isin([empty, missing])]
+    for expression, counts in report["classes"].items():
+        rows = kept[kept["expression"] == expression]
+        assert counts["images"] == len(rows)
+        assert counts["subjects"] == rows["identity"].nunique()
+    first = kept["identity"].iloc[0]
+    own = kept[kept["identity"] == first]
+    assert report["images_by_subject"][first]["fear"] == (own["expression"] == "fear").sum()
+    assert report["images_per_second"] > 0
+
+
+def test_the_contact_sheet_shows_the_last_frame_of_each_class_and_subject(store: Store) -> None:
+    sheet = np.asarray(Image.open(store.folder / "contact_sheet.png"))
+    records = store.records
+    subject = sorted(records["identity"].unique())[2]
+    own = records[(records["identity"] == subject) & (records["expression"] == "anger")]
+    row = store.description.classes.index("anger")
+    left, top = 84 + 2 * 62, 14 + row * 62
+    shown = sheet[top : top + 60, left : left + 60]
+    if own.empty:
+        assert (shown == 255).all()
+    else:
+        np.testing.assert_array_equal(shown, store.faces[own["frame"].idxmax()])
 
 
 def test_a_store_of_other_files_is_not_overwritten(copy: Path, tmp_path: Path) -> None:
