@@ -40,7 +40,8 @@ def contact_sheet(
     blocks = list(_blocks(records, classes))
     cell = FACE_SIZE + _GAP
     height = _HEADER + len(classes) * cell + _GAP
-    sheet = Image.new("L", (_LABEL + _COLUMNS * cell + _GAP, max(1, len(blocks)) * height), _PAPER)
+    width = _LABEL + max(map(len, blocks), default=0) * cell + _GAP
+    sheet = Image.new("L", (width, max(1, len(blocks)) * height), _PAPER)
     draw = ImageDraw.Draw(sheet)
     for number, block in enumerate(blocks):
         top = number * height
