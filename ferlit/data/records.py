@@ -101,14 +101,15 @@ def unread_files(records: pd.DataFrame) -> dict[str, str]:
 
 def read_records(path: Path) -> pd.DataFrame:
     """Read a table that `write_records` wrote."""
+    types = {column: "int64" if column == "frame" else object for column in COLUMNS}
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        table = pd.read_csv(path, dtype=types, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: no record table ({error})") from error
     missing = [column for column in COLUMNS if column not in table]
     if missing:
         raise DataError(f"{path}: the record table lacks the columns {', '.join(missing)}")
-    return record_table(table.loc[:, list(COLUMNS)].to_dict("records"))  # type: ignore[arg-type]
+    return table[list(COLUMNS)]
 
 
 def write_records(records: pd.DataFrame, path: Path) -> None:
