@@ -21,7 +21,7 @@ from nmloss.indices import (
 )
 from nmloss.layout import ProductTuples, split, whole
 from nmloss.members import Rows, Segments
-from nmloss.precision import at_least_float32, no_autocast
+from nmloss.precision import full_precision, no_autocast
 from nmloss.tuples import MatrixTuples, PointTuples, Tuples
 
 # A pair in a list costs about as much as this many entries of a matrix of all pairs: 30 to 150 on a
@@ -53,6 +53,44 @@ class TupleLoss(BaseMetricLossFunction):  # type: ignore[misc]
     def get_default_distance(self) -> LpDistance:
         return LpDistance(p=2, power=2)
 
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Tensor | None = None,
+        indices_tuple: Any = None,
+        ref_emb: Tensor | None = None,
+        ref_labels: Tensor | None = None,
+    ) -> Any:
+        """As any loss of PML; half precision is computed and returned in float32.
+
+        Args:
+            embeddings: (B, D).
+            labels: (B,); not needed beside ``indices_tuple``.
+            indices_tuple: None for all pairs, PML's 4-tuple or triplets, or `TupleIndices`.
+            ref_emb: (R, D) that the members are taken from; None for the embeddings themselves.
+            ref_labels: (R,).
+
+        Returns:
+            What the reducer makes of the losses, a scalar by default.
+
+        Raises:
+            ValueError: labels and indices are missing, or do not fit the embeddings.
+        """
+        embeddings, ref_emb = full_precision(embeddings, ref_emb)
+        if ref_emb is embeddings and ref_labels is None:
+            ref_labels = labels
+        loss = super().forward(embeddings, labels, indices_tuple, ref_emb, ref_labels)
+        if type(self.reducer) is MeanReducer or not isinstance(loss, Tensor):
+            return loss
+        return loss + self._zero(embeddings)  # a reducer may have dropped all losses
+
+    def embedding_regularization_loss(self, embeddings: Tensor) -> dict[str, Any]:
+        """PML's hook, which would divide by the number of embeddings."""
+        if len(embeddings) == 0:
+            return self._nothing(embeddings)["loss"]
+        result: dict[str, Any] = super().embedding_regularization_loss(embeddings)
+        return result
+
     def tuple_losses(self, tuples: Tuples) -> Tensor:
         """(Q,) losses."""
         raise NotImplementedError
@@ -81,7 +119,7 @@ class TupleLoss(BaseMetricLossFunction):  # type: ignore[misc]
         if isinstance(indices, TupleIndices) and ref_emb is embeddings:
             return self._laid_out(embeddings, indices)
         if indices is None:
-            is_by_class = self.has_query and ref_emb is embeddings
+            is_by_class = self.has_query and ref_emb is embeddings and ref_labels is labels
             if is_by_class and labels is not None and not _must_not_wait(labels):
                 return self._by_class(embeddings, labels)
             return self._masked(embeddings, ref_emb, label_masks(labels, ref_labels))
@@ -153,7 +191,7 @@ class TupleLoss(BaseMetricLossFunction):  # type: ignore[misc]
         normalize = self.distance.normalize_embeddings
         if isinstance(self.distance, MahalanobisDistance):
             embeddings, normalize = prepared(self.distance, embeddings), False
-        members = at_least_float32(embeddings).reshape(shape)
+        members = embeddings.reshape(shape)
         return ProductTuples(members, positives, self.has_query, normalize)
 
     def _by_class(self, embeddings: Tensor, labels: Tensor) -> Tuples:
@@ -174,14 +212,14 @@ class TupleLoss(BaseMetricLossFunction):  # type: ignore[misc]
     ) -> Tuples:
         positive, negative = masks
         queries = points = prepared(self.distance, embeddings)
-        if ref_emb is not embeddings:
+        is_query = torch.eye(len(queries), dtype=torch.bool, device=queries.device)
+        own = is_query if keeps_query is None else is_query & keeps_query[:, None]
+        if ref_emb is embeddings:
+            positive = positive & ~is_query
+            positive = positive | own if self.has_query else positive
+        else:
             points = prepared(self.distance, ref_emb)
-        if self.has_query:
-            is_query = torch.eye(len(queries), dtype=torch.bool, device=queries.device)
-            own = is_query if keeps_query is None else is_query & keeps_query[:, None]
-            if ref_emb is embeddings:
-                positive = (positive & ~is_query) | own
-            else:
+            if self.has_query:
                 # The query is a member of its own cluster, but not among the references.
                 points = torch.cat([queries, points])
                 positive = torch.cat([own, positive], dim=1)
@@ -226,10 +264,13 @@ class TupleLoss(BaseMetricLossFunction):  # type: ignore[misc]
         )
 
     def _nothing(self, embeddings: Tensor) -> dict[str, dict[str, Any]]:
+        losses = {"losses": self._zero(embeddings), "indices": None}
+        return {"loss": {**losses, "reduction_type": "already_reduced"}}
+
+    def _zero(self, embeddings: Tensor) -> Tensor:
         """A zero that every tensor takes part in, so that no process of DDP lacks a gradient."""
         zero = embeddings.sum() * 0.0
-        zero = zero + sum((weight.sum() * 0.0 for weight in self.parameters()), start=zero)
-        return {"loss": {"losses": zero, "indices": None, "reduction_type": "already_reduced"}}
+        return zero + sum((weight.sum() * 0.0 for weight in self.parameters()), start=zero)
 
     def _record(self, tuples: Tuples, losses: Tensor) -> None:
         """Shares of positives and of tuples, among the tuples that count."""

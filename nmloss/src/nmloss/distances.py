@@ -70,8 +70,8 @@ def is_squared_euclidean(distance: BaseDistance) -> bool:
 
 
 def prepared(distance: BaseDistance, embeddings: Tensor) -> Tensor:
-    """The embeddings as `measured` takes them: at least float32, normalised, projected."""
-    result: Tensor = distance.maybe_normalize(at_least_float32(embeddings))
+    """The embeddings as `measured` takes them: normalised, projected."""
+    result: Tensor = distance.maybe_normalize(embeddings)
     return distance.project(result) if isinstance(distance, MahalanobisDistance) else result
 
 

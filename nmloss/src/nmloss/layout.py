@@ -85,27 +85,37 @@ class _Distances(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        """A (K, K) matrix a tuple, times its members.
+        with no_autocast(gradient):
+            return _gradient(gradient, *ctx.saved_tensors), None, None, None, None
 
-        With c = sum_i w_i f_i, the gradient of sum_k t_k |f_k - c|^2 at f_k is
-        2 t_k (f_k - c) + 2 w_k sum_l t_l (c - f_l).
-        """
-        members, weights, products, norms, scale = ctx.saved_tensors
-        t = 2 * gradient
-        w = F.pad(weights, (0, t.shape[1] - weights.shape[1]))
-        total = t.sum(dim=1, keepdim=True)
-        diagonal = t
-        if scale is not None:
-            # Of a unit vector, only the part of the gradient across it reaches the embedding.
-            projections = (products @ weights[..., None])[..., 0]
-            sums = F.pad((t[:, None] @ products)[:, 0], (0, t.shape[1] - weights.shape[1]))
-            along = t * (norms - projections) + w * (total * projections - sums)
-            t, w = t * scale, w * scale
-            diagonal = (t - along * scale) * scale
-        mixed = (total * w - t)[..., None] * w[:, None] - w[..., None] * t[:, None]
-        mixed.diagonal(dim1=1, dim2=2).add_(diagonal)
-        with no_autocast(members):
-            return mixed @ members, None, None, None, None
+
+def _gradient(
+    of_table: Tensor,
+    members: Tensor,
+    weights: Tensor,
+    products: Tensor,
+    norms: Tensor,
+    scale: Tensor | None,
+) -> Tensor:
+    """That of the members, (Q, K, D): a (K, K) matrix a tuple, times the members.
+
+    With c = sum_i w_i f_i, the gradient of sum_k t_k |f_k - c|^2 at f_k is
+    2 t_k (f_k - c) + 2 w_k sum_l t_l (c - f_l).
+    """
+    t = 2 * of_table
+    w = F.pad(weights, (0, t.shape[1] - weights.shape[1]))
+    total = t.sum(dim=1, keepdim=True)
+    diagonal = t
+    if scale is not None:
+        # Of a unit vector, only the part of the gradient across it reaches the embedding.
+        projections = (products @ weights[..., None])[..., 0]
+        sums = F.pad((t[:, None] @ products)[:, 0], (0, t.shape[1] - weights.shape[1]))
+        along = t * (norms - projections) + w * (total * projections - sums)
+        t, w = t * scale, w * scale
+        diagonal = (t - along * scale) * scale
+    mixed = (total * w - t)[..., None] * w[:, None] - w[..., None] * t[:, None]
+    mixed.diagonal(dim1=1, dim2=2).add_(diagonal)
+    return mixed @ members
 
 
 class MarginTuples(Tuples):

@@ -21,7 +21,6 @@ from nmloss import equations, functional
 from nmloss.base import TupleLoss
 from nmloss.distances import starting_map
 from nmloss.layout import MarginTuples
-from nmloss.precision import at_least_float32
 from nmloss.tuples import Tuples
 
 
@@ -146,7 +145,7 @@ class AdaptiveNMTupleClustersLoss(TupleLoss):
         )
 
     def _products(self, embeddings: Tensor, shape: tuple[int, int, int], positives: int) -> Tuples:
-        members = at_least_float32(embeddings).reshape(shape)
+        members = embeddings.reshape(shape)
         return MarginTuples(
             members,
             positives,

@@ -14,7 +14,7 @@ from nmloss.base import TupleLoss
 from nmloss.indices import MinedIndices, index_pairs, label_masks
 from nmloss.losses import NMTupleClustersLoss
 from nmloss.members import Segments
-from nmloss.precision import no_autocast
+from nmloss.precision import full_precision, no_autocast
 
 Keep = Literal["nearest", "farthest", "random"]
 Pairs4 = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -38,6 +38,9 @@ class _Miner(BaseMiner):  # type: ignore[misc]
         with torch.no_grad(), no_autocast(embeddings):
             check_shapes(embeddings, labels)
             labels = to_device(labels, embeddings)
+            embeddings, ref_emb = full_precision(embeddings, ref_emb)
+            if ref_emb is embeddings and ref_labels is None:
+                ref_labels = labels
             ref_emb, ref_labels = set_ref_emb(embeddings, labels, ref_emb, ref_labels)
             mined: Pairs4 = self.mine(embeddings, labels, ref_emb, ref_labels, **options)
         self.output_assertion(mined)

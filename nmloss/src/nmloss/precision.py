@@ -12,6 +12,14 @@ def at_least_float32(values: Tensor) -> Tensor:
     return values if values.dtype == torch.float64 else values.float()
 
 
+def full_precision(embeddings: Tensor, ref_emb: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Embeddings and references in at least float32; the embeddings where there are none."""
+    full = at_least_float32(embeddings)
+    if ref_emb is None or ref_emb is embeddings:
+        return full, full
+    return full, at_least_float32(ref_emb)
+
+
 def no_autocast(values: Tensor) -> AbstractContextManager[Any]:
     """Autocast switched off, where the device of the values has it."""
     kind = values.device.type
