@@ -70,8 +70,8 @@ def is_squared_euclidean(distance: BaseDistance) -> bool:
 
 
 def prepared(distance: BaseDistance, embeddings: Tensor) -> Tensor:
-    """The embeddings as `measured` takes them: normalised, projected."""
-    result: Tensor = distance.maybe_normalize(embeddings)
+    """The embeddings, (..., D), as `measured` takes them: normalised, projected."""
+    result: Tensor = distance.maybe_normalize(embeddings, dim=-1)
     return distance.project(result) if isinstance(distance, MahalanobisDistance) else result
 
 

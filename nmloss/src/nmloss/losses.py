@@ -139,20 +139,14 @@ class AdaptiveNMTupleClustersLoss(TupleLoss):
         return super().tuples(embeddings, *others)
 
     def measure(self, members: Tensor, points: Tensor) -> Tensor:
-        """-H, in the part of a distance; see `TupleLoss.measure`."""
+        """-H, in the part of a distance."""
         return -functional.adaptive_margin(
             members, points, **self._weights(members.dtype), sign=self.sign
         )
 
-    def _products(self, embeddings: Tensor, shape: tuple[int, int, int], positives: int) -> Tuples:
-        members = embeddings.reshape(shape)
-        return MarginTuples(
-            members,
-            positives,
-            self.distance.normalize_embeddings,
-            self._weights(members.dtype),
-            self.sign,
-        )
+    def laid_out_products(self, members: Tensor, positives: int) -> Tuples:
+        normalize = self.distance.normalize_embeddings
+        return MarginTuples(members, positives, normalize, self._weights(members.dtype), self.sign)
 
     def _weights(self, dtype: torch.dtype) -> dict[str, Any]:
         """The parameters in the dtype of the computation; they keep their own."""
