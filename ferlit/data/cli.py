@@ -8,6 +8,7 @@ from rich.console import Console
 
 from ferlit.data.databases import DATABASES, Database, find_database
 from ferlit.data.databases.base import Option
+from ferlit.data.databases.synthetic import SYNTHETIC, drawn_like
 from ferlit.data.manifest import verify
 from ferlit.data.preparation import LANDMARK_SOURCES, prepare_store
 from ferlit.data.store import Store
@@ -44,8 +45,17 @@ def main(command: str, options: list[str]) -> None:
     parser.add_argument(
         "--resume", action="store_true", help="go on where an interrupted preparation stopped"
     )
+    parser.add_argument(
+        "--like",
+        metavar="DATABASE",
+        help="with --database synthetic: draw a small tree in the layout of that database",
+    )
     given, rest = parser.parse_known_args(options)
     database = find_database(given.database)
+    if given.like is not None:
+        if database.name != SYNTHETIC.name:
+            parser.error("--like goes with --database synthetic")
+        database = drawn_like(find_database(given.like))
     of_reader = argparse.ArgumentParser(
         prog=f"ferlit {command} --database {database.name}", add_help=False
     )

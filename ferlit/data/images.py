@@ -24,7 +24,7 @@ _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM", "GIF")
 _MOST_PIXELS = 2**26  # below the size at which Pillow warns of decompression bombs
 _CSV_SIZE = 48  # FER2013 and what imitates it
 _CSV_CHUNK = 2048
-VIDEOS = frozenset({".avi", ".mp4", ".mov", ".mkv", ".webm", ".mpg", ".mpeg"})
+_VIDEO = ".avi"
 _16_TO_8_BIT = 65535 / 255
 _VIEWS: dict[str, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
     "": lambda picture: picture,
@@ -78,7 +78,7 @@ def read_image(root: Path, name: str) -> NDArray[np.uint8]:
             raise UnreadableImageError("there is no such file")
         if path.stat().st_size == 0:
             raise UnreadableImageError("the file is empty")
-        if path.suffix.lower() in VIDEOS:
+        if path.suffix.lower() == _VIDEO:
             return _video_picture(path, row)
         return _csv_picture(path, row) if has_row else _decode(path)
     except UnidentifiedImageError as error:
@@ -180,12 +180,17 @@ def count_frames(path: Path) -> int:
 
 @contextmanager
 def _opened_video(path: Path) -> Iterator[cv2.VideoCapture]:
+    # FFmpeg goes by the content, and some formats, as playlists, would open other files.
+    with path.open("rb") as file:
+        head = file.read(12)
+    if head[:4] != b"RIFF" or head[8:] != b"AVI ":
+        raise UnreadableImageError("not an AVI video")
     # A file that is no video is ours to report.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
     video = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     try:
         if not video.isOpened():
-            raise UnreadableImageError("not a video of a known kind")
+            raise UnreadableImageError("the video cannot be opened")
         yield video
     finally:
         video.release()

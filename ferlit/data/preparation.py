@@ -55,7 +55,12 @@ class _RateColumn(ProgressColumn):
         return Text(f"{task.speed:.0f}/s" if task.speed else "")
 
 
-def choose_landmarks(database: Database, records: pd.DataFrame, landmarks: str) -> str:
+def choose_landmarks(
+    database: Database,
+    records: pd.DataFrame,
+    landmarks: str,
+    options: Mapping[str, Any] | None = None,
+) -> str:
     """Where the landmarks come from: "database" or "none" (the faces are aligned already).
 
     Raises:
@@ -63,7 +68,7 @@ def choose_landmarks(database: Database, records: pd.DataFrame, landmarks: str) 
     """
     if landmarks not in LANDMARK_SOURCES:
         raise DataError(f"landmarks={landmarks!r}; known are {', '.join(LANDMARK_SOURCES)}")
-    if landmarks == "none" or (landmarks == "auto" and database.is_aligned):
+    if landmarks == "none" or (landmarks == "auto" and not database.needs_registration(options)):
         return "none"
     if (records["landmarks"] == "").all():
         raise DataError(
@@ -125,7 +130,7 @@ def prepare_store(
     with WarningList() as warnings:
         records = database.read(root, options)
     unread = unread_files(records)
-    source = choose_landmarks(database, records, landmarks)
+    source = choose_landmarks(database, records, landmarks, options)
     print_ = fingerprint(root, records, source)
     if output.exists():
         if not (output / DESCRIPTION).is_file():

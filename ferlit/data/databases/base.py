@@ -43,10 +43,11 @@ class Database:
             `ferlit.data.records`); it raises `DataError` where the folder does not hold this
             database, and lists a single file that it cannot read as unread.
         layout: The expected layout in one line, for error messages.
-        is_aligned: Whether the images are small aligned faces that need no registration.
+        is_aligned: Whether the images are small aligned faces that need no registration; where an
+            option decides, a function of the options.
         has_identities: Whether the records name the persons.
         sequence_rule: How the images of a sequence vote: "max" or "mean".
-        published: The published counts, where there are some.
+        published: The published counts with the options at their defaults, where there are some.
         options: What the user may choose.
         create: Writes the database into a folder that does not exist, where it can be made.
     """
@@ -55,7 +56,7 @@ class Database:
     classes: tuple[str, ...]
     reader: Callable[..., pd.DataFrame]
     layout: str
-    is_aligned: bool = False
+    is_aligned: bool | Callable[[Mapping[str, Any]], bool] = False
     has_identities: bool = True
     sequence_rule: Literal["max", "mean"] = "max"
     published: Published | None = None
@@ -74,7 +75,7 @@ class Database:
                 is unknown or has a value that is not among its choices.
         """
         source = f"{self.name} at {root}"
-        chosen = self._chosen(options or {})
+        chosen = self.chosen(options or {})
         if not root.exists() and self.create is not None:
             self.create(root, **chosen)
         if not root.is_dir():
@@ -84,11 +85,23 @@ class Database:
             raise DataError(f"{source}: this folder is empty; expected: {self.layout}")
         records = self.reader(root, **chosen)
         records = validate_records(records, self.classes or EXPRESSIONS, source)
-        if self.published is not None:
+        is_usual = all(chosen[option.name] == option.default for option in self.options)
+        if self.published is not None and is_usual:
             check_counts(records, self.published, self.name)
         return records
 
-    def _chosen(self, given: Mapping[str, Any]) -> dict[str, Any]:
+    def needs_registration(self, options: Mapping[str, Any] | None = None) -> bool:
+        """Whether the faces must be found and registered."""
+        if callable(self.is_aligned):
+            return not self.is_aligned(self.chosen(options or {}))
+        return not self.is_aligned
+
+    def chosen(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The values of all options, the defaults where none is given.
+
+        Raises:
+            DataError: an option is unknown or has a value that is not among its choices.
+        """
         known = {option.name: option for option in self.options}
         for name, value in given.items():
             if name not in known:

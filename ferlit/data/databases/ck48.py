@@ -12,11 +12,11 @@ import pandas as pd
 
 from ferlit.data.databases.base import Database
 from ferlit.data.databases.ckplus import CKPLUS, PUBLISHED
+from ferlit.data.databases.listing import below, image_files, nothing_read
 from ferlit.data.records import EXPRESSIONS, canonical_expression, record_table
 from ferlit.errors import DataError
 
-_NAME = re.compile(r"((S\d{3})_\d{3})_(\d+)\.(?:png|jpe?g)", re.IGNORECASE)
-_IMAGES = {".png", ".jpg", ".jpeg"}
+_STEM = re.compile(r"((S\d{3})_\d{3})_(\d{1,9})", re.ASCII)
 
 
 def read_ck48(root: Path) -> pd.DataFrame:
@@ -28,10 +28,11 @@ def read_ck48(root: Path) -> pd.DataFrame:
         root: The unpacked folder.
 
     Returns:
-        The record table.
+        The record table. An image whose name does not tell its subject, or whose sequence lies in
+        the folders of two classes, is unread.
 
     Raises:
-        DataError: there are no class folders, or the name of an image does not tell its subject.
+        DataError: there are no class folders, or they hold no images.
 
     >>> read_ck48(Path("nowhere"))
     Traceback (most recent call last):
@@ -45,29 +46,41 @@ def read_ck48(root: Path) -> pd.DataFrame:
             f"{top}: there are no class folders ({', '.join(CKPLUS.classes)}); give the folder "
             "that holds them"
         )
+    images = [(folder.name, path) for folder in folders for path in image_files(folder)]
+    classes: dict[str, set[str]] = {}  # of a sequence
+    for name, path in images:
+        if match := _STEM.fullmatch(path.stem):
+            classes.setdefault(match[1], set()).add(name)
     rows: list[dict[str, object]] = []
-    for folder in folders:
-        for image in sorted(folder.iterdir()):
-            if image.name.startswith(".") or image.suffix.lower() not in _IMAGES:
-                continue
-            match = _NAME.fullmatch(image.name)
-            if match is None:
-                raise DataError(
-                    f"{image}: the name does not tell subject, sequence and frame, as "
-                    "S010_004_00000017.png does"
-                )
+    unread: dict[str, str] = {}
+    frames: dict[tuple[str, int], Path] = {}
+    for name, path in images:
+        image = below(root, path)
+        match = _STEM.fullmatch(path.stem)
+        if match is None:
+            unread[image] = (
+                "the name does not tell subject, sequence and frame, as S010_004_00000017.png does"
+            )
+            continue
+        twin = frames.setdefault((match[1], int(match[3])), path)
+        if len(classes[match[1]]) > 1:
+            folders_of_it = " and ".join(sorted(classes[match[1]]))
+            unread[image] = f"the sequence {match[1]} lies in the folders {folders_of_it}"
+        elif twin != path:
+            unread[image] = f"the frame is in {twin.name} too"
+        else:
             rows.append(
                 {
-                    "image": image.relative_to(root).as_posix(),
-                    "expression": canonical_expression(folder.name),
+                    "image": image,
+                    "expression": canonical_expression(name),
                     "identity": match[2],
                     "sequence": match[1],
                     "frame": int(match[3]),
                 }
             )
     if not rows:
-        raise DataError(f"{top}: the class folders hold no images")
-    return record_table(rows)
+        raise nothing_read(f"{top}: the class folders hold no images", unread)
+    return record_table(rows, unread)
 
 
 def _is_expression(name: str) -> bool:

@@ -21,6 +21,7 @@ import pandas as pd
 
 from ferlit.data.databases.base import Database
 from ferlit.data.databases.counts import Published
+from ferlit.data.databases.listing import below, image_files, nothing_read
 from ferlit.data.records import record_table
 from ferlit.errors import DataError
 
@@ -46,10 +47,10 @@ _ARCHIVES = {
     "Emotion": "Emotion_labels.zip",
 }
 
-_SUBJECT = re.compile(r"S\d{3}")
-_NUMBER = re.compile(r"\d{3}")
-_EMOTION_FILE = re.compile(r"(S\d{3}_\d{3})_\d+_emotion\.txt")
-_IMAGE_FILE = re.compile(r"(S\d{3}_\d{3})_(\d+)\.(?:png|jpe?g|tiff?)", re.IGNORECASE)
+_SUBJECT = re.compile(r"S\d{3}", re.ASCII)
+_NUMBER = re.compile(r"\d{3}", re.ASCII)
+_EMOTION_FILE = re.compile(r"(S\d{3}_\d{3})_\d+_emotion\.txt", re.ASCII)
+_IMAGE_STEM = re.compile(r"(S\d{3}_\d{3})_(\d{1,9})", re.ASCII)
 logger = logging.getLogger(__name__)
 
 
@@ -60,11 +61,12 @@ def read_ckplus(root: Path) -> pd.DataFrame:
         root: The folder that holds ``cohn-kanade-images`` and ``Emotion``.
 
     Returns:
-        The record table: at most three frames of each labelled sequence.
+        The record table: at most three frames of each labelled sequence. An emotion file that
+        cannot be understood or whose sequence has no images is unread, as is an image whose name
+        does not tell the sequence and the frame.
 
     Raises:
-        DataError: a folder is missing, an emotion file cannot be understood, or a labelled
-            sequence has no images.
+        DataError: a folder is missing, or there is no labelled sequence with images.
 
     >>> read_ckplus(Path("nowhere"))
     Traceback (most recent call last):
@@ -78,37 +80,39 @@ def read_ckplus(root: Path) -> pd.DataFrame:
                 f"give the folder that holds {' and '.join(_ARCHIVES)}"
             )
     rows: list[dict[str, object]] = []
-    neutral, missing = [], []
-    for emotion_file in _emotion_files(root / "Emotion"):
+    unread: dict[str, str] = {}
+    neutral = []
+    for emotion_file in _emotion_files(root, unread):
         folder_of_sequence = emotion_file.parent.relative_to(root / "Emotion")
         subject, number = folder_of_sequence.parts
         sequence = f"{subject}_{number}"
-        expression = CODES[read_emotion(emotion_file)]
+        try:
+            expression = CODES[read_emotion(emotion_file)]
+        except DataError as error:
+            unread[below(root, emotion_file)] = str(error).removeprefix(f"{emotion_file}: ")
+            continue
         if expression == "neutral":
             neutral.append(sequence)
             continue
-        frames = _frames(root / "cohn-kanade-images" / folder_of_sequence, sequence)
+        frames = _frames(root, folder_of_sequence, sequence, unread)
         if not frames:
-            missing.append(sequence)
+            unread[below(root, emotion_file)] = (
+                "the labelled sequence has no images in cohn-kanade-images; unpack "
+                f"{_ARCHIVES['cohn-kanade-images']} completely, or remove the emotion file"
+            )
         for frame in sorted(frames)[-_FRAMES:]:
             image = frames[frame]
             points = root / "Landmarks" / folder_of_sequence / f"{image.stem}_landmarks.txt"
             rows.append(
                 {
-                    "image": image.relative_to(root).as_posix(),
+                    "image": below(root, image),
                     "expression": expression,
                     "identity": subject,
                     "sequence": sequence,
                     "frame": frame,
-                    "landmarks": points.relative_to(root).as_posix() if points.is_file() else "",
+                    "landmarks": below(root, points) if points.is_file() else "",
                 }
             )
-    if missing:
-        raise DataError(
-            f"{root}: {len(missing)} labelled sequences have no images in cohn-kanade-images: "
-            f"{_some(missing)}; unpack {_ARCHIVES['cohn-kanade-images']} completely, or remove "
-            "their emotion files"
-        )
     if neutral:
         logger.warning(
             "%s: %d sequences are labelled neutral, which is no class of CK+, and are left out: %s",
@@ -117,8 +121,10 @@ def read_ckplus(root: Path) -> pd.DataFrame:
             _some(neutral),
         )
     if not rows:
-        raise DataError(f"{root}: the folder Emotion holds no label of an expression")
-    return record_table(rows)
+        raise nothing_read(
+            f"{root}: the folder Emotion holds no label of an expression that has images", unread
+        )
+    return record_table(rows, unread)
 
 
 def read_emotion(path: Path) -> int:
@@ -133,7 +139,10 @@ def read_emotion(path: Path) -> int:
     ...     path.write_text("   3.0000000e+00") and read_emotion(path)
     3
     """
-    text = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise DataError(f"{path}: the file cannot be read ({error.strerror})") from error
     try:
         value = float(text.split()[0])
         code = int(value)
@@ -145,29 +154,40 @@ def read_emotion(path: Path) -> int:
     return code
 
 
-def _emotion_files(folder: Path) -> Iterator[Path]:
+def _emotion_files(root: Path, unread: dict[str, str]) -> Iterator[Path]:
     """The emotion files in order, one a sequence; stray files and empty folders are passed over."""
-    for subject in _matching_folders(folder, _SUBJECT):
+    for subject in _matching_folders(root / "Emotion", _SUBJECT):
         for number in _matching_folders(subject, _NUMBER):
             files = sorted(path for path in number.iterdir() if _EMOTION_FILE.fullmatch(path.name))
-            if len(files) > 1:
-                raise DataError(f"{number}: {len(files)} emotion files, there must be one at most")
+            mine = [p for p in files if p.name.startswith(f"{subject.name}_{number.name}_")]
             for path in files:
-                if not path.name.startswith(f"{subject.name}_{number.name}_"):
-                    raise DataError(f"{path}: the file lies in the folder of another sequence")
-                yield path
+                if path not in mine:
+                    unread[below(root, path)] = "the file lies in the folder of another sequence"
+                elif len(mine) > 1:
+                    unread[below(root, path)] = f"{len(mine)} emotion files, there must be one"
+                else:
+                    yield path
 
 
 def _matching_folders(folder: Path, pattern: re.Pattern[str]) -> list[Path]:
     return sorted(p for p in folder.iterdir() if pattern.fullmatch(p.name) and p.is_dir())
 
 
-def _frames(folder: Path, sequence: str) -> dict[int, Path]:
+def _frames(root: Path, folder: Path, sequence: str, unread: dict[str, str]) -> dict[int, Path]:
     """The images of a sequence by their frame number."""
-    if not folder.is_dir():
-        return {}
-    matches = ((path, _IMAGE_FILE.fullmatch(path.name)) for path in sorted(folder.iterdir()))
-    return {int(match[2]): path for path, match in matches if match and match[1] == sequence}
+    images = root / "cohn-kanade-images" / folder
+    frames: dict[int, Path] = {}
+    for path in image_files(images) if images.is_dir() else []:
+        match = _IMAGE_STEM.fullmatch(path.stem)
+        if match is None or match[1] != sequence:
+            unread[below(root, path)] = (
+                f"the name is not that of a frame of {sequence}, as {sequence}_00000001.png is"
+            )
+        elif int(match[2]) in frames:
+            unread[below(root, path)] = f"the frame is in {frames[int(match[2])].name} too"
+        else:
+            frames[int(match[2])] = path
+    return frames
 
 
 def _some(names: list[str], most: int = 5) -> str:

@@ -18,12 +18,14 @@ import pandas as pd
 
 from ferlit.data.databases.base import Database
 from ferlit.data.databases.counts import Published
+from ferlit.data.databases.listing import below, image_files, is_stray, nothing_read
 from ferlit.data.images import csv_header, csv_rows
 from ferlit.data.records import EXPRESSIONS, canonical_expression, record_table
 from ferlit.errors import DataError
 
 # The expressions by their code in the CSV files.
 CODES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
+_CODES = {str(code): name for code, name in enumerate(CODES)}
 USAGES = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
 PUBLISHED = Published(
     "images",
@@ -41,11 +43,11 @@ PUBLISHED = Published(
 )
 _WITH_USAGE = ("fer2013.csv", "icml_face_data.csv")
 _CHALLENGE = {"train.csv": "train", "test.csv": "test"}
-_IMAGES = {".jpg", ".jpeg", ".png"}
-_NAME = re.compile(rf"({'|'.join(USAGES)})_\d+\.(?:jpe?g|png)", re.IGNORECASE)
+_STEM = re.compile(rf"({'|'.join(USAGES)})_\d+", re.IGNORECASE | re.ASCII)
 _LAYOUT = "fer2013.csv, icml_face_data.csv, train.csv and test.csv, or the folders train and test"
 
 _Row = dict[str, object]
+_Unread = dict[str, str]
 
 
 def read_fer2013(root: Path) -> pd.DataFrame:
@@ -55,81 +57,99 @@ def read_fer2013(root: Path) -> pd.DataFrame:
         root: The folder that holds it, or the one above.
 
     Returns:
-        The record table; PublicTest is the validation split, PrivateTest the test split.
+        The record table; PublicTest is the validation split, PrivateTest the test split. A row with
+        an unknown emotion or Usage is unread, as is an image whose name does not tell the split.
 
     Raises:
-        DataError: it is in none of the forms, or an emotion, a Usage or a name is unknown.
+        DataError: it is in none of the forms, or the CSV file cannot be read.
 
     >>> read_fer2013(Path("nowhere"))
     Traceback (most recent call last):
         ...
     ferlit.errors.DataError: nowhere: there is no FER2013, that is fer2013.csv, ...
     """
+    unread: _Unread = {}
+    rows = _rows(root, unread)
+    if not rows:
+        raise nothing_read(f"{root}: no images found", unread)
+    return record_table(rows, unread)
+
+
+def _rows(root: Path, unread: _Unread) -> list[_Row]:
     for folder in (root, root / "fer2013"):
         for name in _WITH_USAGE:
             if (folder / name).is_file():
-                return record_table(_rows_with_usage(folder / name, root))
+                return list(_rows_with_usage(folder / name, root, unread))
         if (folder / "train.csv").is_file():
-            files = [folder / name for name in _CHALLENGE if (folder / name).is_file()]
-            return record_table(row for path in files for row in _challenge_rows(path, root))
+            return [
+                row
+                for name in _CHALLENGE
+                if (folder / name).is_file()
+                for row in _challenge_rows(folder / name, root, unread)
+            ]
         if (folder / "train").is_dir() or (folder / "test").is_dir():
-            return record_table(_rows_of_folders(folder, root))
+            return list(_rows_of_folders(folder, root, unread))
     raise DataError(f"{root}: there is no FER2013, that is {_LAYOUT}")
 
 
-def _rows_with_usage(path: Path, root: Path) -> Iterator[_Row]:
+def _rows_with_usage(path: Path, root: Path, unread: _Unread) -> Iterator[_Row]:
     for row, (emotion, usage) in enumerate(csv_rows(path, ("emotion", "Usage"))):
+        image = f"{below(root, path)}#{row}"
         if usage not in USAGES:
-            raise DataError(f"{path}#{row}: the Usage {usage!r}; known are {', '.join(USAGES)}")
-        yield {
-            "image": f"{path.relative_to(root).as_posix()}#{row}",
-            "expression": _expression(emotion, f"{path}#{row}"),
-            "split": USAGES[usage],
-        }
+            unread[image] = f"the Usage {usage[:40]!r}; known are {', '.join(USAGES)}"
+        elif emotion not in _CODES:
+            unread[image] = _unknown_emotion(emotion)
+        else:
+            yield {"image": image, "expression": _CODES[emotion], "split": USAGES[usage]}
 
 
-def _challenge_rows(path: Path, root: Path) -> Iterator[_Row]:
-    is_labelled = "emotion" in csv_header(path)
-    if not is_labelled and path.name == "train.csv":
-        raise DataError(f"{path}: there is no column emotion")
-    for row, (text,) in enumerate(csv_rows(path, ("emotion" if is_labelled else "pixels",))):
-        yield {
-            "image": f"{path.relative_to(root).as_posix()}#{row}",
-            "expression": _expression(text, f"{path}#{row}") if is_labelled else "",
-            "split": _CHALLENGE[path.name],
-        }
+def _challenge_rows(path: Path, root: Path, unread: _Unread) -> Iterator[_Row]:
+    try:
+        is_labelled = "emotion" in csv_header(path)
+        if not is_labelled and path.name == "train.csv":
+            raise DataError(f"{path}: there is no column emotion")
+        for row, (text,) in enumerate(csv_rows(path, ("emotion" if is_labelled else "pixels",))):
+            image = f"{below(root, path)}#{row}"
+            if is_labelled and text not in _CODES:
+                unread[image] = _unknown_emotion(text)
+                continue
+            expression = _CODES[text] if is_labelled else ""
+            yield {"image": image, "expression": expression, "split": _CHALLENGE[path.name]}
+    except DataError as error:
+        if path.name == "train.csv":
+            raise
+        unread[below(root, path)] = str(error).removeprefix(f"{path}: ")
 
 
-def _rows_of_folders(folder: Path, root: Path) -> Iterator[_Row]:
+def _rows_of_folders(folder: Path, root: Path, unread: _Unread) -> Iterator[_Row]:
     """The images of ``train`` and ``test``; the name tells the split, as test holds two of them."""
     usages = {usage.lower(): split for usage, split in USAGES.items()}
     for part in (folder / "train", folder / "test"):
-        for class_folder in sorted(part.glob("[!._]*/")):
+        for class_folder in sorted(part.glob("*/")):
+            if is_stray(class_folder.name):
+                continue
             try:
                 expression = canonical_expression(class_folder.name)
             except DataError as error:
                 raise DataError(f"{class_folder}: {error}") from error
-            for image in sorted(class_folder.iterdir()):
-                if image.name.startswith(".") or image.suffix.lower() not in _IMAGES:
-                    continue
-                match = _NAME.fullmatch(image.name)
+            for path in image_files(class_folder):
+                match = _STEM.fullmatch(path.stem)
                 if match is None:
-                    raise DataError(
-                        f"{image}: the name does not tell the split, as Training_100.jpg, "
+                    unread[below(root, path)] = (
+                        "the name does not tell the split, as Training_100.jpg, "
                         "PublicTest_100.jpg and PrivateTest_100.jpg do"
                     )
+                    continue
                 yield {
-                    "image": image.relative_to(root).as_posix(),
+                    "image": below(root, path),
                     "expression": expression,
                     "split": usages[match[1].lower()],
                 }
 
 
-def _expression(code: str, place: str) -> str:
-    if code not in map(str, range(len(CODES))):
-        known = ", ".join(f"{code} {name}" for code, name in enumerate(CODES))
-        raise DataError(f"{place}: the emotion {code!r}; known are {known}")
-    return CODES[int(code)]
+def _unknown_emotion(code: str) -> str:
+    known = ", ".join(f"{code} {name}" for code, name in _CODES.items())
+    return f"the emotion {code[:40]!r}; known are {known}"
 
 
 FER2013 = Database(

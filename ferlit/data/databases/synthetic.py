@@ -3,7 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
-from ferlit.data.databases.ckplus import CKPLUS, read_ckplus
+from ferlit.data.databases.base import Database
+from ferlit.data.databases.ckplus import CKPLUS
 
 
 def _draw(root: Path) -> None:
@@ -15,8 +16,21 @@ def _draw(root: Path) -> None:
 SYNTHETIC = replace(
     CKPLUS,
     name="synthetic",
-    reader=read_ckplus,
     layout="a CK+ tree of synthetic people; a folder that does not exist is drawn",
     published=None,
     create=_draw,
 )
+
+
+def drawn_like(database: Database) -> Database:
+    """Synthetic people in a small tree with the layout of a database, drawn where there is none.
+
+    >>> from ferlit.data.databases import DATABASES
+    >>> drawn_like(DATABASES["mmi"]).name
+    'synthetic_mmi'
+    """
+    from ferlit.data.synthetic.trees import TREES
+
+    name = f"{SYNTHETIC.name}_{database.name}"
+    create = TREES.get(database.name, _draw)
+    return replace(database, name=name, published=None, create=lambda root, **_: create(root))

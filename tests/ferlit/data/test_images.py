@@ -299,7 +299,16 @@ def test_a_frame_that_is_not_there(video: Path, place: str, message: str) -> Non
         read_image(video.parent, f"{video.name}#{place}")
 
 
-def test_a_file_that_is_no_video(tmp_path: Path) -> None:
-    (tmp_path / "a.avi").write_bytes(b"RIFF, but no more than that")
-    with pytest.raises(UnreadableImageError, match="not a video"):
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "the file is empty"),
+        (b"RIFF, but no more than that", "not an AVI video"),
+        (b"#EXTM3U\n#EXTINF:1,\n/etc/hostname\n", "not an AVI video"),
+        (b"RIFF\0\0\0\0AVI and then nothing", "the video cannot be opened"),
+    ],
+)
+def test_a_file_that_is_no_video(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "a.avi").write_bytes(content)
+    with pytest.raises(UnreadableImageError, match=message):
         read_image(tmp_path, "a.avi#0")

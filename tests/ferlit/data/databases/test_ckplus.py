@@ -1,12 +1,17 @@
 import logging
+import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ferlit.data.databases.ckplus import CKPLUS, CODES, PUBLISHED, read_ckplus, read_emotion
 from ferlit.data.databases.counts import check_counts
-from ferlit.data.records import EXPRESSIONS, record_table
+from ferlit.data.records import EXPRESSIONS, record_table, unread_files
+from ferlit.data.synthetic import write_ckplus
 from ferlit.errors import DataError
+from tests.ferlit.data.databases.robustness import SETTINGS, damage_each, file_names, sample
 
 
 def add_sequence(
@@ -132,18 +137,33 @@ def test_the_codes_are_those_of_the_database() -> None:
 @pytest.mark.parametrize(
     "text", ["", " \n", "happy\n", "   8.0000000e+00\n", "-1", "2.5", "nan", "inf", "\x00\x01"]
 )
-def test_a_wrong_emotion_file_is_named_with_its_text(text: str, root: Path) -> None:
+def test_a_wrong_emotion_file_is_named_with_its_text_and_costs_its_sequence(
+    text: str, root: Path
+) -> None:
     path = write_emotion(root, "S005_001", 11, text)
+    records = CKPLUS.read(root)
+    assert set(records["sequence"]) == {"S010_004", "S999_001", "S999_003"}
+    ((name, reason),) = unread_files(records).items()
+    assert root / name == path
+    assert reason.startswith(f"{text!r} is no emotion code; known are 0 neutral")
     with pytest.raises(DataError) as error:
-        CKPLUS.read(root)
-    assert str(error.value).startswith(f"{path}: {text!r} is no emotion code; known are 0 neutral")
+        read_emotion(path)
+    assert str(error.value) == f"{path}: {reason}"
 
 
 def test_an_emotion_file_that_is_no_text_is_named(root: Path) -> None:
     path = write_emotion(root, "S005_001", 11, "")
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DataError, match=path.name):
-        CKPLUS.read(root)
+    assert [Path(name).name for name in unread_files(CKPLUS.read(root))] == [path.name]
+
+
+def test_an_emotion_file_that_is_a_folder_is_named(root: Path) -> None:
+    path = write_emotion(root, "S005_001", 11, "")
+    path.unlink()
+    path.mkdir()
+    ((name, reason),) = unread_files(CKPLUS.read(root)).items()
+    assert root / name == path
+    assert reason.startswith("the file cannot be read")
 
 
 def test_neutral_sequences_are_left_out(root: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -158,7 +178,19 @@ def test_a_labelled_sequence_without_images_is_named(root: Path) -> None:
     write_emotion(root, "S011_001", 5, "   1.0000000e+00\n")  # no folder
     (root / "cohn-kanade-images" / "S011" / "002").mkdir(parents=True)  # an empty one
     write_emotion(root, "S011_002", 5, "   1.0000000e+00\n")
-    with pytest.raises(DataError, match=r"2 labelled sequences have no images .*S011_001, S011_00"):
+    records = CKPLUS.read(root)
+    assert len(records) == 11
+    assert unread_files(records) == dict.fromkeys(
+        (f"Emotion/S011/00{k}/S011_00{k}_00000005_emotion.txt" for k in (1, 2)),
+        "the labelled sequence has no images in cohn-kanade-images; unpack "
+        "extended-cohn-kanade-images.zip completely, or remove the emotion file",
+    )
+
+
+def test_labels_without_any_images_are_an_error_that_names_the_archive(root: Path) -> None:
+    shutil.rmtree(root / "cohn-kanade-images")
+    (root / "cohn-kanade-images").mkdir()
+    with pytest.raises(DataError, match=r"no images in cohn-.*unpack extended-cohn-kanade-images"):
         CKPLUS.read(root)
 
 
@@ -182,28 +214,103 @@ def test_a_tree_without_labels_is_an_error(tmp_path: Path) -> None:
         CKPLUS.read(tmp_path)
 
 
-def test_two_emotion_files_of_a_sequence_are_an_error(root: Path) -> None:
+def test_a_sequence_with_two_emotion_files_is_left_out_and_both_are_named(root: Path) -> None:
     write_emotion(root, "S005_001", 10, "   4.0000000e+00\n")
-    with pytest.raises(DataError, match=r"001: 2 emotion files"):
-        CKPLUS.read(root)
+    records = CKPLUS.read(root)
+    assert "S005_001" not in set(records["sequence"])
+    assert unread_files(records) == dict.fromkeys(
+        (f"Emotion/S005/001/S005_001_000000{k}_emotion.txt" for k in (10, 11)),
+        "2 emotion files, there must be one",
+    )
 
 
-def test_an_emotion_file_in_another_sequences_folder_is_an_error(root: Path) -> None:
+def test_an_emotion_file_in_another_sequences_folder_is_named(root: Path) -> None:
     path = root / "Emotion" / "S010" / "002" / "S010_003_00000006_emotion.txt"
     path.write_text("   4.0000000e+00\n")
-    with pytest.raises(DataError, match=r"003_00000006_emotion\.txt: .* another sequence"):
-        CKPLUS.read(root)
+    records = CKPLUS.read(root)
+    assert len(records) == 11
+    assert unread_files(records) == {
+        path.relative_to(root).as_posix(): "the file lies in the folder of another sequence"
+    }
 
 
-def test_images_of_another_sequence_do_not_count(root: Path) -> None:
-    (root / "cohn-kanade-images" / "S005" / "001" / "S010_004_00000099.png").touch()
-    assert CKPLUS.read(root)["frame"].max() == 17
+@pytest.mark.parametrize("name", ["S010_004_00000099.png", "S005_001.png", "peak.jpg"])
+def test_images_that_are_no_frames_of_their_sequence_are_named(name: str, root: Path) -> None:
+    (root / "cohn-kanade-images" / "S005" / "001" / name).touch()
+    records = CKPLUS.read(root)
+    assert len(records) == 11
+    ((image, reason),) = unread_files(records).items()
+    assert image == f"cohn-kanade-images/S005/001/{name}"
+    assert reason.startswith("the name is not that of a frame of S005_001, as S005_001_0")
+
+
+def test_a_second_picture_of_a_frame_is_named(root: Path) -> None:
+    (root / "cohn-kanade-images" / "S005" / "001" / "S005_001_0011.png").touch()
+    records = CKPLUS.read(root)
+    assert len(records) == 11
+    (reason,) = unread_files(records).values()
+    assert reason.startswith("the frame is in S005_001_")
+
+
+@pytest.fixture(scope="module")
+def small_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two people with two labelled sequences each, 12 images."""
+    root = tmp_path_factory.mktemp("ckplus") / "tree"
+    write_ckplus(root, subjects=2, expressions_per_subject=2, frames=3)
+    return root
+
+
+def test_a_damaged_file_costs_its_own_sequence_at_most(small_tree: Path) -> None:
+    labels = sample(small_tree, "*_emotion.txt")
+    others = [
+        path
+        for part in ("*.png", "*_facs.txt", "*_landmarks.txt", ".DS_Store")
+        for path in sample(small_tree, part, most=2)
+    ]
+    outcomes = list(damage_each(CKPLUS, small_tree, labels))
+    assert len(outcomes) == 4 * 3
+    for outcome in outcomes:
+        assert outcome.error == ""
+        assert len(outcome.lost) == (3 if outcome.is_named else 0)
+        assert outcome.is_named or outcome.kind == "truncated"  # "   3.000" is whole enough
+    for outcome in damage_each(CKPLUS, small_tree, others):
+        assert (outcome.error, outcome.lost, outcome.unread) == ("", set(), {})
+
+
+@SETTINGS
+@given(data=st.binary(max_size=60))
+def test_no_bytes_of_an_emotion_file_stop_the_reader(small_tree: Path, data: bytes) -> None:
+    path = sample(small_tree, "*_emotion.txt")[0]
+    content = path.read_bytes()
+    path.write_bytes(data)
+    try:
+        assert len(CKPLUS.read(small_tree)) in (9, 12)
+    finally:
+        path.write_bytes(content)
+
+
+@SETTINGS
+@given(name=file_names)
+def test_no_name_in_an_image_folder_stops_the_reader(small_tree: Path, name: str) -> None:
+    folder = small_tree / "cohn-kanade-images" / "S005" / "001"
+    before = set(folder.iterdir())
+    path = folder / f"{name}.png"
+    path.touch()
+    try:
+        records = CKPLUS.read(small_tree)
+        assert len(records) == 12
+        assert len(unread_files(records)) == (
+            path not in before and name[0] != "." and not name.lower().startswith("readme")
+        )
+    finally:
+        if path not in before:
+            path.unlink()
 
 
 def test_the_classes_are_the_canonical_ones_without_neutral() -> None:
     assert CKPLUS.classes == EXPRESSIONS[1:]
     assert CKPLUS.sequence_rule == "max"
-    assert not CKPLUS.is_aligned
+    assert CKPLUS.needs_registration()
 
 
 def published(anger: int = 45) -> list[dict[str, object]]:

@@ -1,13 +1,18 @@
 import os
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ferlit.data.databases.fer2013 import FER2013
 from ferlit.data.images import UnreadableImageError, read_image
-from ferlit.data.records import EXPRESSIONS
+from ferlit.data.records import EXPRESSIONS, unread_files
+from ferlit.data.synthetic.trees.fer2013 import FORMS, write_fer2013
 from ferlit.errors import DataError
+from tests.ferlit.data.databases.robustness import SETTINGS, damage_each, file_names, sample
 
 REAL = os.environ.get("FERLIT_FER2013", "")
 needs_real = pytest.mark.skipif(
@@ -28,7 +33,7 @@ def pixels(row: int) -> str:
     return " ".join([str(10 * row)] * 2304)
 
 
-def write_fer2013(folder: Path) -> Path:
+def write_rows(folder: Path) -> Path:
     lines = [f"{emotion},{pixels(row)},{usage}" for row, (emotion, usage) in enumerate(ROWS)]
     path = folder / "fer2013.csv"
     path.write_text("\n".join(["emotion,pixels,Usage", *lines]) + "\n")
@@ -43,7 +48,7 @@ def write_icml(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("below", ["", "fer2013"])
-@pytest.mark.parametrize("write", [write_fer2013, write_icml])
+@pytest.mark.parametrize("write", [write_rows, write_icml])
 def test_csv_files_with_a_usage(write, below: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / below).mkdir(exist_ok=True)
     path = write(tmp_path / below)
@@ -85,7 +90,7 @@ def test_folders_tell_the_class_and_names_tell_the_split(tmp_path: Path) -> None
 
 
 def test_a_csv_file_is_preferred_to_folders(tmp_path: Path) -> None:
-    write_fer2013(tmp_path)
+    write_rows(tmp_path)
     (tmp_path / "train" / "angry").mkdir(parents=True)
     (tmp_path / "train" / "angry" / "Training_1.jpg").touch()
     assert len(FER2013.read(tmp_path)) == 4
@@ -100,17 +105,51 @@ def test_a_csv_file_is_preferred_to_folders(tmp_path: Path) -> None:
         (",0 0,Training", r"fer2013\.csv#1: the emotion ''"),
         ("3,0 0,Test", r"fer2013\.csv#1: the Usage 'Test'; known are Training, PublicTest"),
         ("3,0 0", r"fer2013\.csv#1: the Usage ''"),
-        ('3,"0 0,Training', r"fer2013\.csv: the CSV file cannot be read"),
     ],
 )
 def test_a_wrong_row_is_named(row: str, message: str, tmp_path: Path) -> None:
-    (tmp_path / "fer2013.csv").write_text(f"emotion,pixels,Usage\n3,0 0,Training\n{row}\n")
-    with pytest.raises(DataError, match=message):
+    text = f"emotion,pixels,Usage\n3,0 0,Training\n{row}\n5,0 0,PrivateTest\n"
+    (tmp_path / "fer2013.csv").write_text(text)
+    records = FER2013.read(tmp_path)
+    assert records["image"].tolist() == ["fer2013.csv#0", "fer2013.csv#2"]
+    ((image, reason),) = unread_files(records).items()
+    assert re.match(message, f"{image}: {reason}")
+
+
+def test_a_wrong_row_of_the_challenge_is_named(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("emotion,pixels\n7,0\n4,0\n")
+    records = FER2013.read(tmp_path)
+    assert records["image"].tolist() == ["train.csv#1"]
+    assert unread_files(records)["train.csv#0"].startswith("the emotion '7'; known are 0 anger")
+
+
+def test_a_table_whose_rows_are_all_wrong_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "fer2013.csv").write_text("emotion,pixels,Usage\n7,0 0,Training\n")
+    with pytest.raises(DataError, match=r"no images found; fer2013\.csv#0: the emotion '7'"):
         FER2013.read(tmp_path)
 
 
+def test_a_quote_that_does_not_end_is_an_error(tmp_path: Path) -> None:
+    path = write_rows(tmp_path)
+    path.write_text(path.read_text() + '3,"0 0,Training\n')
+    with pytest.raises(DataError, match=r"fer2013\.csv: the CSV file cannot be read"):
+        FER2013.read(tmp_path)
+
+
+def test_an_image_whose_name_tells_no_split_is_named(tmp_path: Path) -> None:
+    for name in ("train/angry/Training_1.jpg", "train/angry/1.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    records = FER2013.read(tmp_path)
+    assert len(records) == 1
+    assert unread_files(records) == {
+        "train/angry/1.jpg": "the name does not tell the split, as Training_100.jpg, "
+        "PublicTest_100.jpg and PrivateTest_100.jpg do"
+    }
+
+
 def test_a_wrong_number_of_pixels_is_an_error_of_that_image_only(tmp_path: Path) -> None:
-    path = write_fer2013(tmp_path)
+    path = write_rows(tmp_path)
     path.write_text(path.read_text().replace("3,10 ", "3,"))
     records = FER2013.read(tmp_path)
     assert len(records) == 4
@@ -141,10 +180,78 @@ def test_what_is_not_fer2013_is_named(name: str, text: str, message: str, tmp_pa
 
 def test_the_classes_are_seven_without_contempt_and_nobody_is_named(tmp_path: Path) -> None:
     assert FER2013.classes == tuple(name for name in EXPRESSIONS if name != "contempt")
-    assert FER2013.is_aligned
+    assert not FER2013.needs_registration()
     assert not FER2013.has_identities
-    write_fer2013(tmp_path)
+    write_rows(tmp_path)
     assert set(FER2013.read(tmp_path)["identity"]) == {""}
+
+
+@pytest.fixture(scope="module")
+def trees(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The synthetic database in every form."""
+    folder = tmp_path_factory.mktemp("fer2013")
+    for form in FORMS:
+        write_fer2013(folder / form, form=form)
+    return {form: folder / form for form in FORMS}
+
+
+@pytest.mark.parametrize("form", ["fer2013.csv", "icml_face_data.csv", "folders"])
+def test_the_synthetic_trees_have_six_people_and_one_face_twice(
+    form: str, trees: dict[str, Path]
+) -> None:
+    records = FER2013.read(trees[form])
+    assert records["split"].value_counts().to_dict() == {"train": 28, "val": 7, "test": 8}
+    counts = dict.fromkeys(FER2013.classes, 6) | {"anger": 7}
+    assert records["expression"].value_counts().to_dict() == counts
+    assert {read_image(trees[form], image).shape for image in records["image"]} == {(48, 48)}
+
+
+def test_the_synthetic_challenge_has_no_labels_in_its_test(trees: dict[str, Path]) -> None:
+    records = FER2013.read(trees["train.csv"])
+    assert records["split"].value_counts().to_dict() == {"train": 28, "test": 15}
+    assert (records["expression"] == "").sum() == 15
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_damaged_file_is_named(form: str, trees: dict[str, Path]) -> None:
+    index = {form} - {"folders"}
+    for outcome in damage_each(FER2013, trees[form], sample(trees[form], "*", most=5)):
+        if outcome.file in index:
+            assert outcome.file in outcome.error or outcome.kind == "truncated"
+            assert outcome.error or 14 <= len(outcome.lost) <= 22  # the second half
+        elif outcome.file == "test.csv":
+            assert outcome.error == ""
+            assert outcome.is_named or outcome.kind == "truncated"
+            assert all(image.startswith("test.csv") for image in outcome.lost)
+        else:
+            assert (outcome.error, outcome.lost, outcome.unread) == ("", set(), {})
+
+
+@SETTINGS
+@given(data=st.binary(max_size=200))
+def test_no_bytes_of_the_table_give_another_error(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes
+) -> None:
+    root = tmp_path_factory.mktemp("fer2013")
+    (root / "fer2013.csv").write_bytes(b"emotion,pixels,Usage\n3,0,Training\n" + data)
+    try:
+        first = FER2013.read(root)["image"].iloc[0]
+    except DataError as error:
+        first = str(error)
+    assert "fer2013.csv" in first
+
+
+@SETTINGS
+@given(name=file_names)
+def test_no_name_in_a_class_folder_stops_the_reader(trees: dict[str, Path], name: str) -> None:
+    path = trees["folders"] / "train" / "happy" / f"{name}.jpg"
+    path.touch()
+    try:
+        records = FER2013.read(trees["folders"])
+        is_stray = name[0] == "." or name.lower().startswith("readme")
+        assert len(records) + len(unread_files(records)) == 44 - is_stray
+    finally:
+        path.unlink()
 
 
 @needs_real

@@ -1,0 +1,136 @@
+"""A record table of one's own: a CSV file with a row for each picture.
+
+Of the columns of the record table (see `ferlit.data.records`) only ``image``, the file below the
+root, and ``expression`` are needed; an expression may have any name that a database gives to it,
+and is empty where the label is withheld::
+
+    image,expression,identity,sequence,frame,split,landmarks
+    faces/anna_0012.png,happy,anna,anna_happy,12,train,points/anna_0012.txt
+    clips/ben.avi#40,neutral,ben,,,val,
+"""
+
+import csv
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from ferlit.data.databases.base import Database, Option
+from ferlit.data.databases.folder import SPLIT_NAMES
+from ferlit.data.databases.listing import file_below, nothing_read
+from ferlit.data.records import COLUMNS, canonical_expression, record_table
+from ferlit.errors import DataError
+
+_NEEDED = ("image", "expression")
+_OF_A_SEQUENCE = ("expression", "identity", "split")
+_FRAME = re.compile(r"(\d{1,9})(?:\.0*)?", re.ASCII)
+
+_Row = dict[str, str | int]
+
+
+def read_csv_table(root: Path, *, table: str = "records.csv") -> pd.DataFrame:
+    """Read the table and check that the files of each row are there.
+
+    Args:
+        root: The folder that the names in the table start from.
+        table: The CSV file, below the root.
+
+    Returns:
+        The record table, in the order of the file. A row that names no file, an unknown expression,
+        split or frame, a picture of an earlier row, or a sequence that an earlier row gives to
+        another expression, identity or split, is unread.
+
+    Raises:
+        DataError: there is no such table, it lacks a column, or none of its rows can be used.
+
+    >>> read_csv_table(Path("nowhere"))
+    Traceback (most recent call last):
+        ...
+    ferlit.errors.DataError: nowhere: there is no table records.csv; write one with at least ...
+    """
+    if not (root / table).is_file():
+        raise DataError(
+            f"{root}: there is no table {table}; write one with at least the columns "
+            f"{' and '.join(_NEEDED)}, or name it by the option table"
+        )
+    rows: list[_Row] = []
+    unread: dict[str, str] = {}
+    images: set[str] = set()
+    sequences: dict[str, _Row] = {}  # the first row of each
+    for number, fields in enumerate(_fields(root / table)):
+        try:
+            row = _row(root, fields)
+            if row["image"] in images:
+                raise DataError(f"the image {row['image']} is in an earlier row too")
+            first = sequences.setdefault(str(row["sequence"]), row) if row["sequence"] else row
+            for column in _OF_A_SEQUENCE:
+                if row[column] != first[column]:
+                    raise DataError(
+                        f"the sequence {row['sequence']} has the {column} {row[column]!r} here and "
+                        f"{first[column]!r} in an earlier row"
+                    )
+        except DataError as error:
+            unread[f"{table}#{number}"] = str(error)
+        else:
+            images.add(str(row["image"]))
+            rows.append(row)
+    if not rows:
+        raise nothing_read(f"{root / table}: no row can be used", unread)
+    return record_table(rows, unread)
+
+
+def _fields(path: Path) -> Iterator[dict[str, str]]:
+    """The rows by column, without the spaces around the values."""
+    try:
+        # utf-8-sig: spreadsheets put a byte order mark before the first name.
+        with path.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
+            rows = csv.reader(lines)
+            header = [name.strip() for name in next(rows, [])]
+            missing = [name for name in _NEEDED if name not in header]
+            if missing:
+                raise DataError(
+                    f"{path}: there is no column {' and no column '.join(missing)}; the first line "
+                    f"is {','.join(header)[:80]!r}"
+                )
+            for row in rows:
+                if row:
+                    yield dict(zip(header, (value.strip() for value in row), strict=False))
+    except (OSError, csv.Error) as error:
+        raise DataError(f"{path}: the CSV file cannot be read ({error})") from error
+
+
+def _row(root: Path, fields: dict[str, str]) -> _Row:
+    """A row of the record table.
+
+    Raises:
+        DataError: a value is wrong.
+    """
+    values = {column: fields.get(column, "") for column in COLUMNS}
+    if not values["image"]:
+        raise DataError("the row names no image")
+    split, frame = values["split"], values["frame"]
+    if split and split.lower() not in SPLIT_NAMES:
+        raise DataError(f"the split {split[:40]!r}; known are train, val and test")
+    number = _FRAME.fullmatch(frame or "0")
+    if number is None:
+        raise DataError(f"the frame {frame[:40]!r} is no number")
+    points = values["landmarks"]
+    return {
+        "image": file_below(root, values["image"]),
+        "expression": canonical_expression(values["expression"]) if values["expression"] else "",
+        "identity": values["identity"],
+        "sequence": values["sequence"],
+        "frame": int(number[1]),
+        "split": SPLIT_NAMES[split.lower()] if split else "",
+        "landmarks": file_below(root, points) if points else "",
+    }
+
+
+CSV_TABLE = Database(
+    name="csv",
+    classes=(),
+    reader=read_csv_table,
+    layout="records.csv with at least the columns image and expression",
+    options=(Option("table", "records.csv", "the CSV file, below the root"),),
+)

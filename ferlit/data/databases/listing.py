@@ -1,0 +1,83 @@
+"""Files of a database: in order, without what systems leave there, and never outside the root."""
+
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+
+from ferlit.errors import DataError
+
+IMAGES = frozenset(
+    {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm"}
+)
+_STRAYS = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
+_MOST_REASONS = 3
+
+
+def is_stray(name: str) -> bool:
+    """Whether a name is one that systems and archives leave beside the data.
+
+    >>> [name for name in ("._a.png", "Thumbs.db", "__MACOSX", "ReadMe", "a.png") if is_stray(name)]
+    ['._a.png', 'Thumbs.db', '__MACOSX', 'ReadMe']
+    """
+    lower = name.lower()
+    return lower.startswith((".", "readme")) or lower in _STRAYS
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The pictures directly in a folder, by their suffixes, in order."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in IMAGES and not is_stray(path.name)
+    )
+
+
+def below(root: Path, path: Path) -> str:
+    r"""The path below the root; bytes of a name that are no text are written as ``\udcff``.
+
+    >>> below(Path("data"), Path("data", "anger", "a.png"))
+    'anger/a.png'
+    """
+    name = path.relative_to(root).as_posix()
+    return name.encode(errors="backslashreplace").decode()
+
+
+def file_below(root: Path, name: str) -> str:
+    """Check a file's name that was taken from an annotation.
+
+    Args:
+        root: The database's folder.
+        name: The file below it; what follows a "#" is a row or frame of it.
+
+    Returns:
+        The name as a posix path.
+
+    Raises:
+        DataError: the name leads out of the root, or there is no such file.
+
+    >>> file_below(Path("data"), "../secret.png")
+    Traceback (most recent call last):
+        ...
+    ferlit.errors.DataError: '../secret.png' leads out of the database's folder
+    """
+    file, has_place, place = name.partition("#")
+    path = PurePosixPath(file)
+    if path.is_absolute() or Path(file).is_absolute() or ".." in path.parts:
+        raise DataError(f"{name!r} leads out of the database's folder")
+    try:
+        is_file = (root / path).is_file()
+    except (OSError, ValueError):  # too long, or with characters that no file name has
+        is_file = False
+    if not is_file:
+        raise DataError(f"there is no file {name[:200]!r}")
+    return path.as_posix() + has_place + place
+
+
+def nothing_read(message: str, unread: Mapping[str, str]) -> DataError:
+    """The error that nothing of a database could be read, with the first reasons.
+
+    >>> nothing_read("data: no images found", {"a.png": "a bad name"})
+    DataError('data: no images found; a.png: a bad name')
+    """
+    reasons = [f"{name}: {reason}" for name, reason in list(unread.items())[:_MOST_REASONS]]
+    more = len(unread) - len(reasons)
+    return DataError("; ".join([message, *reasons, *([f"and {more} more"] if more else [])]))

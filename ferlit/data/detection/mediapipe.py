@@ -1,0 +1,208 @@
+"""MediaPipe's face detector and face mesh, run by OpenCV.
+
+Two nets: BlazeFace (`blazeface`) finds the face; the mesh (Kartynnik et al., Real-time facial
+surface geometry from monocular video on mobile GPUs, 2019) places 468 points in an upright crop of
+it, 49 of which stand for the landmarks. The files of both are found or fetched by `models`.
+
+BlazeFace wants a head with something around it that is not too small. So a picture is searched as a
+whole first; where there is no face, or one that fills more than half of it, the picture gets a
+black border, a quarter and then half as wide as its longer side; if there is still no face, its
+parts are searched, a half and a quarter as large, where the net has as many pixels.
+"""
+
+import math
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ferlit.data.detection import Found
+from ferlit.data.detection.blazeface import INPUT_SIZE, Detections, decode, suppress
+from ferlit.data.detection.squares import Square, centered_square, cut, overlapping_squares
+from ferlit.errors import DataError
+
+# The points of the mesh that stand for the 49 landmarks, in their order.
+_BROWS = (71, 63, 105, 66, 107, 336, 296, 334, 293, 301)
+_NOSE = (168, 197, 5, 4, 75, 97, 2, 326, 305)
+_EYES = (33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380)
+_OUTER_MOUTH = (61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181)
+_INNER_MOUTH = (82, 13, 312, 317, 14, 87)
+MESH_POINTS = _BROWS + _NOSE + _EYES + _OUTER_MOUTH + _INNER_MOUTH
+_MESH = 468
+_MESH_SIZE = 192
+_OUTER_CORNERS = (33, 263)  # of the eyes, in the mesh
+_CROP = 1.5  # side of the mesh's crop over that of the face
+_PASSES = 2  # the second crop is made from the first mesh: better where the box is off
+
+_BORDERS = (0.0, 0.25, 0.5)
+_FILLS = 0.5  # of the searched square: the box of a larger face is unsure
+_OUTPUTS = ("regressors", "classificators"), ("conv2d_21", "conv2d_31")
+_nets = threading.local()  # a net is not safe to share between threads
+
+
+class _Crop(NamedTuple):
+    """A turned square; coordinates count from the corner of the picture, as MediaPipe's do."""
+
+    center: NDArray[np.float64]  # (2,)
+    side: float
+    angle: float  # radians, clockwise in the image
+
+
+@dataclass(frozen=True)
+class MediaPipeDetector:
+    """Finds faces and their landmarks by MediaPipe's nets.
+
+    Args:
+        detection_model: ``face_detection_short_range.tflite``.
+        mesh_model: ``face_landmark.tflite``.
+        least_score: Of the detector, 0 to 1. At 0.3 more faces are found and many that are none.
+        least_presence: How likely the crop must be a face for the mesh, 0 to 1.
+
+    Raises:
+        DataError: a score is not from 0 to 1, or this OpenCV cannot run the nets.
+    """
+
+    detection_model: Path
+    mesh_model: Path
+    least_score: float = 0.5
+    least_presence: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in ("least_score", "least_presence"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise DataError(f"{name}={getattr(self, name)}: from 0 to 1")
+        for path in (self.detection_model, self.mesh_model):
+            _net(path)  # fails here, not in the middle of a preparation
+
+    def __call__(self, picture: NDArray[np.uint8]) -> list[Found]:
+        """The faces of a picture.
+
+        Args:
+            picture: (H, W) grey.
+
+        Returns:
+            The largest face first; [] where there is none.
+
+        Raises:
+            DataError: not a grey picture.
+        """
+        if picture.ndim != 2 or picture.dtype != np.uint8 or picture.size == 0:
+            raise DataError(
+                f"an image of shape {picture.shape} and type {picture.dtype}; expected grey uint8"
+            )
+        filling: list[Detections] = []
+        for border in _BORDERS:
+            square = centered_square(picture.shape, border)
+            found = suppress(self._detect(picture, square))
+            sides = found.boxes[:, 2:] - found.boxes[:, :2]
+            if sides.max(initial=0) > _FILLS * square.side:
+                filling.append(found)
+            elif faces := self._faces(picture, found):
+                return faces
+        for found in reversed(filling):
+            if faces := self._faces(picture, found):
+                return faces
+        for squares in overlapping_squares(picture.shape, INPUT_SIZE):
+            each = [self._detect(picture, square) for square in squares]
+            pooled = Detections(*(np.concatenate(parts) for parts in zip(*each, strict=True)))
+            if faces := self._faces(picture, suppress(pooled)):
+                return faces
+        return []
+
+    def _faces(self, picture: NDArray[np.uint8], found: Detections) -> list[Found]:
+        """The detections that are faces for the mesh too, with their landmarks."""
+        faces = []
+        for box, keypoints, score in zip(*found, strict=True):
+            mesh, presence = self._mesh(picture, _crop_of_box(box, keypoints))
+            for _ in range(_PASSES - 1):
+                mesh, presence = self._mesh(picture, _crop_of_mesh(mesh))
+            if presence >= self.least_presence:
+                left, top, right, bottom = (box - 0.5).tolist()
+                points = mesh[list(MESH_POINTS)] - 0.5
+                faces.append(Found(points, float(score), (left, top, right, bottom)))
+        return sorted(faces, key=lambda face: face.size, reverse=True)
+
+    def _detect(self, picture: NDArray[np.uint8], square: Square) -> Detections:
+        """BlazeFace in one square."""
+        small = cv2.resize(
+            cut(picture, square),
+            (INPUT_SIZE, INPUT_SIZE),
+            interpolation=cv2.INTER_AREA if square.side > INPUT_SIZE else cv2.INTER_LINEAR,
+        )
+        outputs = _run(self.detection_model, small / np.float32(127.5) - 1, _OUTPUTS[0])
+        found = decode(outputs[0].reshape(-1, 16), outputs[1].reshape(-1), self.least_score)
+        scale = square.side / INPUT_SIZE
+        corner = np.array([square.left, square.top], dtype=np.float64)
+        return Detections(
+            boxes=found.boxes * scale + np.tile(corner, 2),
+            keypoints=found.keypoints * scale + corner,
+            scores=found.scores,
+        )
+
+    def _mesh(self, picture: NDArray[np.uint8], crop: _Crop) -> tuple[NDArray[np.float64], float]:
+        """The mesh, (468, 2), counted from the corner of the picture, and how likely it is one."""
+        linear = _rotation(crop.angle) * (crop.side / _MESH_SIZE)
+        origin = crop.center - linear @ (_MESH_SIZE / 2, _MESH_SIZE / 2)
+        # The warp counts from the centres of pixels.
+        shift = origin + linear @ (0.5, 0.5) - 0.5
+        upright = cv2.warpAffine(
+            picture,
+            np.column_stack([linear, shift]),
+            (_MESH_SIZE, _MESH_SIZE),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        )
+        points, logit = _run(self.mesh_model, upright / np.float32(255), _OUTPUTS[1])
+        mesh = points.reshape(_MESH, 3)[:, :2].astype(np.float64) @ linear.T + origin
+        return mesh, 1 / (1 + math.exp(-float(logit.reshape(-1)[0])))
+
+
+def _crop_of_box(box: NDArray[np.float64], keypoints: NDArray[np.float64]) -> _Crop:
+    """Around the detector's box, upright by its eyes."""
+    angle = math.atan2(*(keypoints[1] - keypoints[0])[::-1])
+    return _Crop((box[:2] + box[2:]) / 2, _CROP * float((box[2:] - box[:2]).max()), angle)
+
+
+def _crop_of_mesh(mesh: NDArray[np.float64]) -> _Crop:
+    """Around a mesh, upright by the outer corners of its eyes."""
+    left, right = (mesh[corner] for corner in _OUTER_CORNERS)
+    angle = math.atan2(*(right - left)[::-1])
+    turn = _rotation(angle)
+    upright = mesh @ turn
+    least, most = upright.min(axis=0), upright.max(axis=0)
+    return _Crop(turn @ ((least + most) / 2), _CROP * float((most - least).max()), angle)
+
+
+def _rotation(angle: float) -> NDArray[np.float64]:
+    cosine, sine = math.cos(angle), math.sin(angle)
+    return np.array([[cosine, -sine], [sine, cosine]])
+
+
+def _run(
+    model: Path, values: NDArray[np.floating], outputs: tuple[str, ...]
+) -> list[NDArray[np.float32]]:
+    """Run this thread's net on a grey picture, as it expects three channels."""
+    net = _net(model)
+    net.setInput(np.repeat(values[None, None].astype(np.float32), 3, axis=1))
+    return [np.asarray(output) for output in net.forward(outputs)]
+
+
+def _net(model: Path) -> cv2.dnn.Net:
+    """This thread's own net; after a fork, the child's own."""
+    key = (os.getpid(), model)
+    nets: dict[tuple[int, Path], cv2.dnn.Net] = _nets.__dict__.setdefault("nets", {})
+    if key not in nets:
+        # The classic engine: the new one of OpenCV 5 leaves out the mesh's second output.
+        engine = (cv2.dnn.ENGINE_CLASSIC,) if hasattr(cv2.dnn, "ENGINE_CLASSIC") else ()
+        try:
+            nets[key] = cv2.dnn.readNetFromTFLite(str(model), *engine)
+        except (cv2.error, AttributeError) as error:
+            raise DataError(
+                f"{model}: OpenCV {cv2.__version__} cannot read it ({error}); is it the file of "
+                "mediapipe 0.10.21?"
+            ) from error
+    return nets[key]

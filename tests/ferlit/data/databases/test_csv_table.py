@@ -1,0 +1,187 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ferlit.data.databases.csv_table import CSV_TABLE
+from ferlit.data.landmarks import read_landmarks
+from ferlit.data.records import EXPRESSIONS, unread_files
+from ferlit.data.synthetic.trees.csv_table import write_csv_table
+from ferlit.errors import DataError
+from tests.ferlit.data.databases.robustness import SETTINGS, damage_each, sample
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("csv") / "tree"
+    write_csv_table(root)
+    return root
+
+
+def write_table(root: Path, *lines: str, name: str = "records.csv") -> Path:
+    """A table beside the pictures a.png to d.png."""
+    for letter in "abcd":
+        (root / f"{letter}.png").touch()
+    path = root / name
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def test_the_synthetic_table_has_three_people_with_sixteen_pictures(tree: Path) -> None:
+    records = CSV_TABLE.read(tree)
+    counts = dict.fromkeys(EXPRESSIONS, 6) | {"": 1}
+    assert records["expression"].value_counts().to_dict() == counts
+    assert records["identity"].value_counts().to_dict() == {"anna": 16, "ben": 16, "carla": 17}
+    assert records["split"].value_counts().to_dict() == {"train": 16, "val": 16, "test": 17}
+    assert records["sequence"].nunique() == 24 + 1
+    assert (records["landmarks"] != "").sum() == 16
+    assert read_landmarks(tree / records["landmarks"][0]).shape == (68, 2)
+
+
+def test_rows_that_cannot_be_used_are_named(tree: Path) -> None:
+    assert unread_files(CSV_TABLE.read(tree)) == {
+        "records.csv#49": f"unknown expression 'bored'; known are {', '.join(EXPRESSIONS)}",
+        "records.csv#50": "there is no file 'faces/nobody.png'",
+        "records.csv#51": "'../anna.png' leads out of the database's folder",
+    }
+
+
+def test_image_and_expression_are_enough_in_any_order_and_with_others(tmp_path: Path) -> None:
+    # As spreadsheets write it: with a byte order mark.
+    write_table(tmp_path, "\ufeffage, Expression,expression, image", "7,x, Smile ,./a.png ", "")
+    assert CSV_TABLE.read(tmp_path).loc[0].to_dict() == {
+        "image": "a.png",
+        "expression": "happiness",
+        "identity": "",
+        "sequence": "",
+        "frame": 0,
+        "split": "",
+        "landmarks": "",
+    }
+
+
+def test_the_table_may_have_another_name(tmp_path: Path) -> None:
+    (tmp_path / "tables").mkdir()
+    write_table(tmp_path, "image,expression", "a.png,fear", "x,y", name="tables/mine.csv")
+    records = CSV_TABLE.read(tmp_path, {"table": "tables/mine.csv"})
+    assert records["image"].tolist() == ["a.png"]
+    assert list(unread_files(records)) == ["tables/mine.csv#1"]
+
+
+def test_rows_and_frames_of_a_file_are_images(tmp_path: Path) -> None:
+    (tmp_path / "clip.avi").touch()
+    write_table(tmp_path, "image,expression", "clip.avi#3:left,fear", "clip.avi#4,fear")
+    records = CSV_TABLE.read(tmp_path)
+    assert records["image"].tolist() == ["clip.avi#3:left", "clip.avi#4"]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (",fear,,,,,", "the row names no image"),
+        ("b.png,bored,,,,,", "unknown expression 'bored'"),
+        ("e.png,fear,,,,,", "there is no file 'e.png'"),
+        (".,fear,,,,,", "there is no file '.'"),
+        ("/etc/passwd,fear,,,,,", "'/etc/passwd' leads out of the database's folder"),
+        ("x/../../b.png,fear,,,,,", "'x/../../b.png' leads out of the database's folder"),
+        (f"{'b' * 5000}.png,fear,,,,,", "there is no file 'bbb"),
+        ("b\0.png,fear,,,,,", "there is no file 'b\\x00.png'"),
+        ("b.png,fear,,,,,no.txt", "there is no file 'no.txt'"),
+        ("b.png,fear,,,,,../no.txt", "'../no.txt' leads out of the database's folder"),
+        ("b.png,fear,,,third,,", "the frame 'third' is no number"),
+        ("b.png,fear,,,-1,,", "the frame '-1' is no number"),
+        ("b.png,fear,,,99999999999999999999,,", "the frame '99999999999999999999' is no number"),
+        ("b.png,fear,,,,dev,", "the split 'dev'; known are train, val and test"),
+        ("a.png,fear,,,,,", "the image a.png is in an earlier row too"),
+        ("b.png,fear,S1,s,2,train,", "the sequence s has the expression 'fear' here and 'anger'"),
+        ("b.png,anger,S2,s,2,train,", "the sequence s has the identity 'S2' here and 'S1'"),
+        ("b.png,anger,S1,s,2,,", "the sequence s has the split '' here and 'train' in an earlier"),
+        ("b.png", None),
+        ("b.png,fear,S1,t,2.0,validation,c.png,more", None),
+    ],
+)
+def test_a_wrong_row_is_named_and_the_rest_is_read(
+    row: str, reason: str | None, tmp_path: Path
+) -> None:
+    header = "image,expression,identity,sequence,frame,split,landmarks"
+    write_table(tmp_path, header, "a.png,anger,S1,s,1,train,", row, "d.png,anger,S1,s,3,train,")
+    records = CSV_TABLE.read(tmp_path)
+    unread = unread_files(records)
+    if reason is None:
+        assert unread == {}
+        assert records["image"].tolist() == ["a.png", "b.png", "d.png"]
+    else:
+        assert records["image"].tolist() == ["a.png", "d.png"]
+        assert list(unread) == ["records.csv#1"]
+        assert unread["records.csv#1"].startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (
+            ["image,emotion", "a.png,fear"],
+            r"csv: there is no column expression; the first line",
+        ),
+        (
+            ["a.png;fear"],
+            "no column image and no column expression; .* is 'a.png;fear'",
+        ),
+        ([""], "no column image"),
+        (["image,expression"], r"records\.csv: no row can be used"),
+        (["image,expression", "no.png,fear"], r"no row can be used; records\.csv#0: there is no f"),
+        (["image,expression", f'a.png,"{"x" * 200_000}'], r"records\.csv: the CSV file cannot be"),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_an_error(
+    lines: list[str], message: str, tmp_path: Path
+) -> None:
+    write_table(tmp_path, *lines)
+    with pytest.raises(DataError, match=message):
+        CSV_TABLE.read(tmp_path)
+
+
+def test_a_missing_table_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "records.csv").mkdir()
+    with pytest.raises(DataError, match=r"no table records\.csv; write one with at least"):
+        CSV_TABLE.read(tmp_path)
+
+
+def test_a_damaged_table_is_named_and_other_files_do_not_matter(tree: Path) -> None:
+    for outcome in damage_each(CSV_TABLE, tree, [tree / "records.csv"]):
+        assert "records.csv" in outcome.error or outcome.kind == "truncated"
+    for outcome in damage_each(CSV_TABLE, tree, sample(tree, "*.[pt][nx][gt]")):
+        assert (outcome.error, outcome.lost, len(outcome.unread)) == ("", set(), 3)
+
+
+@SETTINGS
+@given(data=st.binary(max_size=200) | st.text(max_size=100))
+def test_no_bytes_after_the_first_row_give_another_error(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes | str
+) -> None:
+    root = tmp_path_factory.mktemp("csv")
+    path = write_table(root, "image,expression,identity,sequence,frame", "a.png,fear,S1,s,1")
+    path.write_bytes(path.read_bytes() + (data if isinstance(data, bytes) else data.encode()))
+    assert CSV_TABLE.read(root)["image"].tolist() == ["a.png"]
+
+
+@SETTINGS
+@given(
+    row=st.tuples(
+        st.sampled_from(["a.png", "b.png", "../a.png", "", "c", "x/", "C:\\a.png", "~/a.png"]),
+        st.sampled_from(["fear", "Happy", "", "bored"]),
+        st.sampled_from(["S1", "S2", ""]),
+        st.sampled_from(["s", "t", ""]),
+        st.sampled_from(["1", "", "-1", "1.5", "nan"]),
+        st.sampled_from(["train", "valid", "", "x"]),
+    )
+)
+def test_a_row_of_any_values_is_read_or_named(
+    tmp_path_factory: pytest.TempPathFactory, row: tuple[str, ...]
+) -> None:
+    root = tmp_path_factory.mktemp("csv")
+    header = "image,expression,identity,sequence,frame,split"
+    write_table(root, header, "d.png,fear,S1,s,1,train", ",".join(row))
+    records = CSV_TABLE.read(root)
+    assert len(records) + len(unread_files(records)) == 2

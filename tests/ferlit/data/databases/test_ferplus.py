@@ -1,0 +1,234 @@
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ferlit.data.databases.ferplus import FERPLUS, PUBLISHED
+from ferlit.data.databases.ferplus_votes import COLUMNS, RULES
+from ferlit.data.images import read_image
+from ferlit.data.records import EXPRESSIONS, unread_files
+from ferlit.data.synthetic.trees.ferplus import FORMS, write_ferplus
+from ferlit.errors import DataError
+from tests.ferlit.data.databases.robustness import SETTINGS, damage_each, sample
+
+HEADER = ",".join(("Usage", "Image name", *COLUMNS))
+# Kept of the synthetic training, validation and test part, see `write_ferplus`.
+KEPT = {
+    "majority": (24, 4, 8),
+    "probability": (32, 4, 8),
+    "crossentropy": (32, 4, 8),
+    "multi_target": (32, 8, 8),
+}
+
+
+@pytest.fixture(scope="module")
+def trees(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("ferplus")
+    for form in FORMS:
+        write_ferplus(folder / form, form=form)
+    return {form: folder / form for form in FORMS}
+
+
+def write_tables(root: Path, *rows: str) -> None:
+    """Three faces in FER2013, and the given rows of votes."""
+    pixels = " ".join(["0"] * 2304)
+    usages = ("Training", "PublicTest", "PrivateTest")
+    lines = ["emotion,pixels,Usage", *(f"0,{pixels},{usage}" for usage in usages)]
+    (root / "fer2013.csv").write_text("\n".join(lines) + "\n")
+    (root / "fer2013new.csv").write_text("\n".join([HEADER, *rows]) + "\n")
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("rule", RULES)
+def test_each_rule_keeps_the_faces_with_clear_votes(
+    rule: str, form: str, trees: dict[str, Path]
+) -> None:
+    records = FERPLUS.read(trees[form], {"votes": rule})
+    counts = records["split"].value_counts()
+    assert (counts["train"], counts["val"], counts["test"]) == KEPT[rule]
+    assert unread_files(records) == {}
+    of_test = records[records["split"] == "test"]
+    assert of_test["expression"].value_counts().to_dict() == dict.fromkeys(EXPRESSIONS, 1)
+
+
+def test_a_face_is_a_row_of_fer2013(trees: dict[str, Path]) -> None:
+    records = FERPLUS.read(trees["csv"])
+    assert records["image"].iloc[0] == "fer2013/fer2013.csv#0"
+    # Rows 48 and 49 are no face and one that most could not tell.
+    assert not records["image"].isin([f"fer2013/fer2013.csv#{row}" for row in (48, 49)]).any()
+    assert records[records["split"] == "train"]["expression"].tolist() == [*COLUMNS[:8]] * 3
+
+
+def test_both_forms_hold_the_same_faces(trees: dict[str, Path]) -> None:
+    tables = [FERPLUS.read(trees[form]) for form in FORMS]
+    assert tables[0]["expression"].tolist() == tables[1]["expression"].tolist()
+    for row in (0, 30):
+        pictures = [
+            read_image(trees[form], table["image"][row])
+            for form, table in zip(FORMS, tables, strict=True)
+        ]
+        np.testing.assert_array_equal(*pictures)
+
+
+def test_the_expression_has_the_most_votes_and_the_usage_is_the_split(tmp_path: Path) -> None:
+    write_tables(
+        tmp_path,
+        "Training,fer0000000.png,4,0,0,1,3,2,0,0,0,0",
+        "PublicTest,fer0000001.png,0,0,0,0,0,0,3,7,0,0",
+        "PrivateTest,,0,0,0,0,0,0,0,0,0,10",
+    )
+    records = FERPLUS.read(tmp_path, {"votes": "crossentropy"})
+    assert records[["image", "expression", "split"]].to_numpy().tolist() == [
+        ["fer2013.csv#0", "neutral", "train"],
+        ["fer2013.csv#1", "contempt", "val"],
+    ]
+    assert FERPLUS.read(tmp_path)["expression"].tolist() == ["contempt"]
+
+
+def test_the_pictures_may_be_those_of_the_challenge(tmp_path: Path) -> None:
+    write_tables(tmp_path, "Training,fer0000000.png,10,0,0,0,0,0,0,0,0,0")
+    text = (tmp_path / "fer2013.csv").read_text()
+    (tmp_path / "fer2013.csv").unlink()
+    (tmp_path / "fer2013").mkdir()
+    header = text.replace("emotion,pixels,Usage", "emotion, pixels, Usage")
+    (tmp_path / "fer2013" / "icml_face_data.csv").write_text(header)
+    assert FERPLUS.read(tmp_path)["image"].tolist() == ["fer2013/icml_face_data.csv#0"]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("Training,1.png,0,9,1,0,0,0,0,0,0,0", "the image name '1.png', expected one as fer00"),
+        ("Training,../../fer0000001.png,0,9,1,0,0,0,0,0,0,0", "the image name '../../fer0"),
+        ("Training,fer0000003.png,0,9,1,0,0,0,0,0,0,0", "fer2013.csv has only 3 rows, none for"),
+        ("Test,fer0000001.png,0,9,1,0,0,0,0,0,0,0", "the Usage 'Test'; known are Training"),
+        (",,0,9,1,0,0,0,0,0,0,0", "the image name ''"),
+        ("Training,fer0000001.png,0,9,1,0,0,0,0,0,0,0", "the Usage Training, but 'PublicTest' in"),
+        ("PublicTest,fer0000001.png,0,9,x,0,0,0,0,0,0,0", "the votes 0,9,x,0,0,0,0,0,0,0, expec"),
+        ("PublicTest,fer0000001.png,0,9,-1,0,0,0,0,0,0,0", "the votes 0,9,-1,"),
+        ("PublicTest,fer0000001.png,0,9", "the votes 0,9,,,"),
+    ],
+)
+def test_a_wrong_row_of_votes_is_named(row: str, reason: str, tmp_path: Path) -> None:
+    write_tables(tmp_path, row, "Training,fer0000000.png,10,0,0,0,0,0,0,0,0,0")
+    records = FERPLUS.read(tmp_path)
+    assert records["image"].tolist() == ["fer2013.csv#0"]
+    ((place, why),) = unread_files(records).items()
+    assert place == "fer2013new.csv#0"
+    assert why.replace("'", "").startswith(reason.replace("'", ""))
+
+
+def test_a_face_with_two_rows_of_votes_is_left_out(tmp_path: Path) -> None:
+    row = "Training,fer0000000.png,10,0,0,0,0,0,0,0,0,0"
+    write_tables(tmp_path, row, row, "PublicTest,fer0000001.png,10,0,0,0,0,0,0,0,0,0")
+    records = FERPLUS.read(tmp_path)
+    assert records["image"].tolist() == ["fer2013.csv#1"]
+    assert unread_files(records) == {"fer2013.csv#0": "there are 2 rows of votes on it"}
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ('fer0000009.png,"(0, 0, 48, 48)",10,0,0,0,0,0,0,0,0,0', "there is no file 'FER2013Valid/"),
+        ('../fer0000000.png,"(0, 0, 48, 48)",10,0,0,0,0,0,0,0,0,0', "the image name '../fer00"),
+        ("fer0000000.png,10,0", "the votes '0', expected 10 numbers"),
+        ("fer0000000.png", "the image name ''"),
+    ],
+)
+def test_a_wrong_row_of_a_label_file_is_named(row: str, reason: str, tmp_path: Path) -> None:
+    folder = tmp_path / "FER2013Valid"
+    folder.mkdir()
+    for number in range(2):
+        (folder / f"fer000000{number}.png").touch()
+    good = 'fer0000001.png,"(0, 0, 48, 48)",0,10,0,0,0,0,0,0,0,0'
+    (folder / "label.csv").write_text(f"{good}\n{row}\n")
+    records = FERPLUS.read(tmp_path)
+    assert records[["image", "expression", "split"]].to_numpy().tolist() == [
+        ["FER2013Valid/fer0000001.png", "happiness", "val"]
+    ]
+    ((place, why),) = unread_files(records).items()
+    assert place == "FER2013Valid/label.csv#1"
+    assert why.startswith(reason)
+
+
+def test_a_folder_without_labels_is_named_and_the_rest_is_read(tmp_path: Path) -> None:
+    write_ferplus(tmp_path / "tree", form="folders")
+    (tmp_path / "tree" / "data" / "FER2013Test" / "label.csv").unlink()
+    records = FERPLUS.read(tmp_path / "tree")
+    assert records["split"].value_counts().to_dict() == {"train": 24, "val": 4}
+    assert list(unread_files(records)) == ["data/FER2013Test/label.csv"]
+
+
+def test_what_is_missing_is_named(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(DataError, match=r"there is no FER\+, that is fer2013new\.csv beside fer20"):
+        FERPLUS.read(tmp_path)
+    (tmp_path / "fer2013new.csv").write_text(HEADER + "\n")
+    with pytest.raises(DataError, match=r"fer2013new\.csv has the votes, but the pictures are not"):
+        FERPLUS.read(tmp_path)
+    write_tables(tmp_path)
+    with pytest.raises(DataError, match="no faces with votes found"):
+        FERPLUS.read(tmp_path)
+    write_tables(tmp_path, "Training,fer0000000.png,0,0,0,0,0,0,0,0,10,0")
+    with pytest.raises(DataError, match="votes=majority keeps none of the 1 faces"):
+        FERPLUS.read(tmp_path)
+    (tmp_path / "fer2013new.csv").write_text("Usage,Image name\n")
+    with pytest.raises(DataError, match=r"fer2013new\.csv: there is no column neutral"):
+        FERPLUS.read(tmp_path)
+
+
+def test_an_unknown_rule_is_an_error(trees: dict[str, Path]) -> None:
+    with pytest.raises(DataError, match="votes='best'; known are majority, probability"):
+        FERPLUS.read(trees["csv"], {"votes": "best"})
+
+
+def test_the_published_counts_are_those_of_the_default(
+    trees: dict[str, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert sum(PUBLISHED.splits.values()) == PUBLISHED.total
+    with caplog.at_level(logging.INFO, logger="ferlit.data.databases.counts"):
+        FERPLUS.read(trees["csv"], {"votes": "multi_target"})
+        assert caplog.text == ""
+        FERPLUS.read(trees["csv"])
+    assert "ferplus: 36 images; the published database has 31412" in caplog.text
+
+
+def test_the_faces_are_aligned_and_nobody_is_named(trees: dict[str, Path]) -> None:
+    assert FERPLUS.is_aligned
+    assert not FERPLUS.has_identities
+    assert FERPLUS.classes == EXPRESSIONS
+    assert set(FERPLUS.read(trees["csv"])["identity"]) == {""}
+
+
+def test_damaged_tables_are_errors_that_name_them(trees: dict[str, Path]) -> None:
+    for outcome in damage_each(FERPLUS, trees["csv"], sample(trees["csv"], "*.csv")):
+        assert Path(outcome.file).name in outcome.error or outcome.kind == "truncated"
+        assert len(outcome.lost) in ((36,) if outcome.error else range(1, 30))
+
+
+def test_damaged_labels_cost_their_own_part(trees: dict[str, Path]) -> None:
+    for outcome in damage_each(FERPLUS, trees["folders"], sample(trees["folders"], "label.csv")):
+        folder = outcome.file.removesuffix("label.csv")
+        assert outcome.error == ""
+        assert all(image.startswith(folder) for image in outcome.lost)
+        assert outcome.is_named or outcome.kind == "truncated"  # between two rows
+    for outcome in damage_each(FERPLUS, trees["folders"], sample(trees["folders"], "*.png", 2)):
+        assert (outcome.error, outcome.lost, outcome.unread) == ("", set(), {})
+
+
+@SETTINGS
+@given(data=st.binary(max_size=200) | st.text(alphabet='fer0123.png,"\n()', max_size=60))
+def test_no_bytes_of_a_label_file_stop_the_reader(
+    trees: dict[str, Path], data: bytes | str
+) -> None:
+    path = trees["folders"] / "data" / "FER2013Valid" / "label.csv"
+    content = path.read_bytes()
+    path.write_bytes(data if isinstance(data, bytes) else data.encode())
+    try:
+        records = FERPLUS.read(trees["folders"])
+        assert set(records["split"]) >= {"train", "test"}
+    finally:
+        path.write_bytes(content)
