@@ -38,8 +38,16 @@ def main(command: str, options: list[str]) -> None:
         "--landmarks",
         default="auto",
         choices=LANDMARK_SOURCES,
-        help="where the landmarks come from: the database's own files, none (the pictures are "
-        "aligned faces), or whichever of the two fits (default)",
+        help="where the landmarks come from: the database's own files, found in the pictures by "
+        "mediapipe's models or by dlib, none (the pictures are aligned faces), or the first of "
+        "none, database and mediapipe that serves (default)",
+    )
+    parser.add_argument(
+        "--landmark-models",
+        type=Path,
+        metavar="DIR",
+        help="folder with face_detection_short_range.tflite and face_landmark.tflite; by default "
+        "they are fetched once through pip and kept in the user's cache",
     )
     parser.add_argument("--workers", type=int, help="threads (default: one a core)")
     parser.add_argument(
@@ -64,6 +72,8 @@ def main(command: str, options: list[str]) -> None:
             _flag(option), dest=option.name, type=option.kind, default=option.default
         )
     chosen = vars(of_reader.parse_args(rest))
+    if given.landmark_models is not None and given.landmarks not in ("auto", "mediapipe"):
+        parser.error(f"--landmark-models goes with --landmarks mediapipe, not {given.landmarks}")
     if given.workers is not None and given.workers < 1:
         parser.error(f"--workers {given.workers}: at least 1")
     try:
@@ -73,6 +83,7 @@ def main(command: str, options: list[str]) -> None:
             given.output,
             options=chosen,
             landmarks=given.landmarks,
+            landmark_models=given.landmark_models,
             workers=given.workers,
             resume=given.resume,
         )

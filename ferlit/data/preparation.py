@@ -32,6 +32,7 @@ from rich.text import Text
 
 from ferlit.data.contact_sheet import contact_sheet
 from ferlit.data.databases import Database
+from ferlit.data.detection import Detector, largest_face
 from ferlit.data.images import read_image
 from ferlit.data.landmarks import read_landmarks, select_49
 from ferlit.data.manifest import write_manifest
@@ -41,7 +42,7 @@ from ferlit.data.store import DESCRIPTION, FACES, RECORDS, Description, Store
 from ferlit.data.summary import WarningList, summarise, write_report
 from ferlit.errors import DataError
 
-LANDMARK_SOURCES = ("auto", "database", "none")
+LANDMARK_SOURCES = ("auto", "database", "mediapipe", "dlib", "none")
 CONTACT_SHEET = "contact_sheet.png"
 _PART = 512  # faces in a part
 _RECIPE = 1  # raise when the same files would give other faces
@@ -61,21 +62,58 @@ def choose_landmarks(
     landmarks: str,
     options: Mapping[str, Any] | None = None,
 ) -> str:
-    """Where the landmarks come from: "database" or "none" (the faces are aligned already).
+    """Where the landmarks come from.
+
+    Args:
+        database: Its reader.
+        records: Its table.
+        landmarks: "database" (files that come with it), "mediapipe" or "dlib" (found in the
+            pictures), "none" (the faces are aligned already), or "auto": none where they are
+            aligned, else the database's where it has some, else mediapipe.
+        options: Of the reader.
+
+    Returns:
+        The choice, never "auto".
 
     Raises:
-        DataError: an unknown choice, or no landmarks where they are needed.
+        DataError: an unknown choice, or no landmark files where they are wanted.
     """
     if landmarks not in LANDMARK_SOURCES:
         raise DataError(f"landmarks={landmarks!r}; known are {', '.join(LANDMARK_SOURCES)}")
-    if landmarks == "none" or (landmarks == "auto" and not database.needs_registration(options)):
-        return "none"
-    if (records["landmarks"] == "").all():
+    has_files = bool((records["landmarks"] != "").any())
+    if landmarks == "database" and not has_files:
         raise DataError(
-            f"{database.name}: no landmark files found, and its pictures need registration; add "
-            "the database's landmarks, or give --landmarks none if the pictures are aligned faces"
+            f"{database.name}: no landmark files found; add the database's landmarks, or give "
+            "--landmarks mediapipe to find them, or none if the pictures are aligned faces"
         )
-    return "database"
+    if landmarks != "auto":
+        return landmarks
+    if not database.needs_registration(options):
+        return "none"
+    return "database" if has_files else "mediapipe"
+
+
+def make_detector(landmarks: str, models: Path | None = None) -> Detector | None:
+    """The detector of a choice of landmarks; None where nothing must be found.
+
+    Args:
+        landmarks: As `choose_landmarks` returns it.
+        models: Folder with the model files of mediapipe; None for the user's cache, which is
+            filled at the first use.
+
+    Raises:
+        DataError: the models cannot be had, or dlib is not installed.
+    """
+    if landmarks == "mediapipe":
+        from ferlit.data.detection.mediapipe import MediaPipeDetector
+        from ferlit.data.detection.models import model_files
+
+        return MediaPipeDetector(*model_files(models))
+    if landmarks == "dlib":
+        from ferlit.data.detection.dlib import DlibDetector
+
+        return DlibDetector()
+    return None
 
 
 def fingerprint(root: Path, records: pd.DataFrame, landmarks: str) -> str:
@@ -99,6 +137,7 @@ def prepare_store(
     *,
     options: Mapping[str, Any] | None = None,
     landmarks: str = "auto",
+    landmark_models: Path | None = None,
     workers: int | None = None,
     resume: bool = False,
     replace: bool = False,
@@ -113,7 +152,8 @@ def prepare_store(
         root: Folder of the database.
         output: Folder of the store. A finished store of the same files is opened as it is.
         options: Of the database's reader, see `Database.options`.
-        landmarks: "database", "none" (the faces are aligned) or "auto".
+        landmarks: See `choose_landmarks`. Of several faces found in a picture the largest is taken.
+        landmark_models: See `make_detector`.
         workers: Threads; None for one a core.
         resume: Go on with the parts that an interrupted preparation left.
         replace: Remove a store at ``output`` that was made from other files or settings.
@@ -144,6 +184,7 @@ def prepare_store(
                 "remove it or choose another folder"
             )
 
+    detector = make_detector(source, landmark_models)
     partial_folder = output.with_name(output.name + ".partial")
     mark = partial_folder / "fingerprint"
     is_same = mark.is_file() and mark.read_text() == print_
@@ -151,7 +192,7 @@ def prepare_store(
         shutil.rmtree(partial_folder)
     partial_folder.mkdir(parents=True, exist_ok=True)
     mark.write_text(print_)
-    make = partial(_make_face, root, source)
+    make = partial(_make_face, root, source, detector)
     dropped = _make_parts(records, make, partial_folder, workers or os.cpu_count() or 1, progress)
     if len(dropped) == len(records):
         shutil.rmtree(partial_folder)
@@ -201,12 +242,16 @@ def list_reasons(dropped: dict[str, str], most: int = 20) -> str:
     return "\n".join(lines)
 
 
-def _make_face(root: Path, landmarks: str, image: str, points: str) -> NDArray[np.uint8] | str:
+def _make_face(
+    root: Path, landmarks: str, detector: Detector | None, image: str, points: str
+) -> NDArray[np.uint8] | str:
     """One face, or the reason why there is none."""
     try:
         picture = read_image(root, image)
         if landmarks == "none":
             return pad_aligned(picture)
+        if detector is not None:
+            return register(picture, largest_face(detector, picture))
         if not points:
             return "it has no landmarks"
         return register(picture, select_49(read_landmarks(root / points)))

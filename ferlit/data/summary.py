@@ -86,7 +86,7 @@ def print_summary(store: Store, console: Console) -> None:
     for reason, count in Counter(dropped.values()).most_common():
         example = next(image for image, why in dropped.items() if why == reason)
         line = f"  {count} x {reason} ({example}{', ...' if count > 1 else ''})"
-        console.print(line, markup=False, highlight=False)
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _counts(rows: pd.DataFrame) -> dict[str, int]:

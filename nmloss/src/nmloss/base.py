@@ -5,11 +5,11 @@ from typing import Any
 import torch
 from pytorch_metric_learning.distances import LpDistance
 from pytorch_metric_learning.losses import BaseMetricLossFunction
-from pytorch_metric_learning.reducers import MeanReducer
+from pytorch_metric_learning.reducers import MeanReducer, MultipleReducers
 from torch import Tensor
 
 from nmloss import equations, forms
-from nmloss.distances import MahalanobisDistance, measured, prepared
+from nmloss.distances import MahalanobisDistance, is_squared_euclidean, measured, prepared
 from nmloss.indices import TupleIndices
 from nmloss.layout import ProductTuples
 from nmloss.precision import full_precision, no_autocast
@@ -22,6 +22,7 @@ class TupleLoss(BaseMetricLossFunction):  # type: ignore[misc]
     A subclass says what the loss of each tuple is; `nmloss.forms` finds the members.
     """
 
+    mine_positives = False
     has_query = True  # the query is one of its positives; or else all distances are to the query
 
     def __init__(self, **pml: Any) -> None:
@@ -60,7 +61,7 @@ class TupleLoss(BaseMetricLossFunction):  # type: ignore[misc]
         if ref_emb is embeddings and ref_labels is None:
             ref_labels = labels
         loss = super().forward(embeddings, labels, indices_tuple, ref_emb, ref_labels)
-        if type(self.reducer) is MeanReducer or not isinstance(loss, Tensor):
+        if _takes_means(self.reducer) or not isinstance(loss, Tensor):
             return loss
         return loss + self._zero(embeddings)  # a reducer may have dropped all losses
 
@@ -102,6 +103,11 @@ class TupleLoss(BaseMetricLossFunction):  # type: ignore[misc]
             return forms.by_labels(self, embeddings, labels, ref_emb, ref_labels)
         return forms.by_indices(self, embeddings, indices, ref_emb)
 
+    @property
+    def ignores_shifts(self) -> bool:
+        """Whether moving all embeddings changes nothing; they are then moved to the origin."""
+        return is_squared_euclidean(self.distance) and not self.distance.normalize_embeddings
+
     def laid_out_products(self, members: Tensor, positives: int) -> Tuples:
         """Tuples that are whole, by inner products.
 
@@ -137,7 +143,7 @@ class TupleLoss(BaseMetricLossFunction):  # type: ignore[misc]
             counting = tuples.counting()
             if tuples.row_of is not None:
                 losses, counting = losses[tuples.row_of], counting[tuples.row_of]
-            if type(self.reducer) is MeanReducer:
+            if _takes_means(self.reducer):
                 # The mean over those that count, without asking the device which they are.
                 losses = losses * (counting * (len(losses) / counting.sum().clamp(min=1)))
             else:
@@ -166,7 +172,7 @@ class TupleLoss(BaseMetricLossFunction):  # type: ignore[misc]
         """Shares of positives and of tuples, among the tuples that count."""
         counting = tuples.counting()
         members = tuples.positives
-        kept = equations.mined(tuples) if self.has_query else members.mask
+        kept = equations.mined(tuples) if self.mine_positives else members.mask
         table = torch.stack(
             [
                 members.sum(members.ones(kept)),
@@ -181,3 +187,9 @@ class TupleLoss(BaseMetricLossFunction):  # type: ignore[misc]
         kept_ones, all_ones, with_loss, count = table.sum(dim=1).tolist()
         self.positives_kept = kept_ones / max(all_ones, 1)
         self.tuples_with_loss = with_loss / max(count, 1)
+
+
+def _takes_means(reducer: Any) -> bool:
+    """Whether it takes the mean of the losses, of a regulariser's beside them too."""
+    reducers = reducer.reducers.values() if type(reducer) is MultipleReducers else [reducer]
+    return all(type(each) is MeanReducer for each in reducers)

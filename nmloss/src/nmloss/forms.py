@@ -40,6 +40,9 @@ class Loss(Protocol):
     distance: Any
     has_query: bool
 
+    @property
+    def ignores_shifts(self) -> bool: ...
+
     def measure(self, members: Tensor, points: Tensor) -> Tensor: ...
 
     def laid_out_products(self, members: Tensor, positives: int) -> Tuples: ...
@@ -85,7 +88,7 @@ def by_labels(
     is_same_for_all = loss.has_query and ref_emb is embeddings and ref_labels is labels
     if labels is None or not is_same_for_all or _must_not_wait(labels):
         return _masked(loss, embeddings, ref_emb, label_masks(labels, ref_labels))
-    points = prepared(loss.distance, embeddings)
+    points, _ = _points(loss, embeddings, embeddings)
     classes, row_of = torch.unique(labels, return_inverse=True)
     is_member = classes[:, None] == labels
     rows = (Rows(is_member, points.dtype), Rows(~is_member, points.dtype))
@@ -117,19 +120,17 @@ def _masked(
     keeps_query: Tensor | None = None,
 ) -> Tuples:
     positive, negative = masks
-    queries = points = prepared(loss.distance, embeddings)
+    queries, points = _points(loss, embeddings, ref_emb)
     is_query = torch.eye(len(queries), dtype=torch.bool, device=queries.device)
     own = is_query if keeps_query is None else is_query & keeps_query[:, None]
     if ref_emb is embeddings:
         positive = positive & ~is_query
         positive = positive | own if loss.has_query else positive
-    else:
-        points = prepared(loss.distance, ref_emb)
-        if loss.has_query:
-            # The query is a member of its own cluster, but not among the references.
-            points = torch.cat([queries, points])
-            positive = torch.cat([own, positive], dim=1)
-            negative = torch.cat([torch.zeros_like(own), negative], dim=1)
+    elif loss.has_query:
+        # The query is a member of its own cluster, but not among the references.
+        points = torch.cat([queries, points])
+        positive = torch.cat([own, positive], dim=1)
+        negative = torch.cat([torch.zeros_like(own), negative], dim=1)
     negatives, both = Rows(negative, points.dtype), (points, points)
     if loss.has_query:
         return PointTuples(Rows(positive, points.dtype), negatives, both, loss.measure)
@@ -148,13 +149,11 @@ def _listed(
     keeps_query: Tensor | None,
 ) -> Tuples:
     (anchors, others), (rows, columns) = pairs
-    queries = points = prepared(loss.distance, embeddings)
+    queries, points = _points(loss, embeddings, ref_emb)
     count = len(queries)
     counts, are_negative = (first_of_each(each, len(ref_emb)) for each in pairs)
     if ref_emb is embeddings:
         counts = counts & (anchors != others)
-    else:
-        points = prepared(loss.distance, ref_emb)
     members = points.index_select(0, others)
     if loss.has_query:
         own = counts.new_ones(count) if keeps_query is None else keeps_query
@@ -168,6 +167,18 @@ def _listed(
         loss.measure,
         None if loss.has_query else queries,
     )
+
+
+def _points(loss: Loss, embeddings: Tensor, ref_emb: Tensor) -> tuple[Tensor, Tensor]:
+    """Queries and references as the distance takes them."""
+    points = prepared(loss.distance, ref_emb)
+    queries = points if ref_emb is embeddings else prepared(loss.distance, embeddings)
+    if not loss.ignores_shifts:
+        return queries, points
+    # Far from the origin distances by inner products would cancel.
+    shift = points.detach().mean(dim=0)
+    moved = points - shift
+    return (moved if queries is points else queries - shift), moved
 
 
 def _must_not_wait(values: Tensor) -> bool:

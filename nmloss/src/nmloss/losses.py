@@ -130,6 +130,10 @@ class AdaptiveNMTupleClustersLoss(TupleLoss):
     def tuple_losses(self, tuples: Tuples) -> Tensor:
         return equations.adaptive_threshold(tuples, self.mine_positives)
 
+    @property
+    def ignores_shifts(self) -> bool:
+        return False
+
     def tuples(self, embeddings: Tensor, *others: Any) -> Tuples:
         if embeddings.shape[1] != self.embedding_size:
             raise ValueError(

@@ -52,7 +52,8 @@ class IdentityAwareMiner(_Miner):
 
     Positives share the query's label and not its identity; negatives share its identity and not its
     label. For every label that the query's identity lacks, the negatives are those of its
-    positives' identities (Liu et al. 2017, Sec. 3). For any loss of this package or of PML.
+    positives' identities (Liu et al. 2017, Sec. 3). For any loss of this package or of PML, but not
+    inside PML's wrappers, which have no way to hand the identities on.
 
     Called ``miner(embeddings, labels, ref_emb=None, ref_labels=None, *, identities,
     ref_identities=None)``, identities being (B,) integers, and (R,) of the references.
@@ -146,7 +147,9 @@ class OnlinePositiveMiner(_Miner):
     Drops the positives of a query that are farther from the centre of its positive set (the query
     included) than the nearest of its negatives; where none would be left, the nearest stay. With a
     loss that has ``mine_positives=False`` it gives exactly the loss that mines by itself; other
-    losses, PML's too, get the same pairs.
+    losses, PML's too, get the same pairs. Inside `CrossBatchMemory`, or PML's
+    ``DistributedMinerWrapper(efficient=True)``, it does not: they give the indices on without the
+    note of which queries were kept. Let the loss mine there.
 
     Args:
         base: The miner whose pairs are mined further; None for all pairs of the batch.
