@@ -9,9 +9,10 @@ from PIL import Image
 
 from ferlit.data import preparation
 from ferlit.data.databases import DATABASES
+from ferlit.data.detection.models import cache_folder, model_files
 from ferlit.data.images import read_image
 from ferlit.data.landmarks import read_landmarks, select_49
-from ferlit.data.preparation import prepare_store
+from ferlit.data.preparation import choose_landmarks, prepare_store
 from ferlit.data.registration import register
 from ferlit.data.store import Store
 from ferlit.errors import DataError
@@ -73,7 +74,51 @@ def test_missing_landmarks_drop_the_image_with_the_reason(copy: Path, tmp_path: 
 def test_a_tree_without_any_landmarks_is_refused(copy: Path, tmp_path: Path) -> None:
     shutil.rmtree(copy / "Landmarks")
     with pytest.raises(DataError, match="no landmark files found"):
-        prepare_store(CKPLUS, copy, tmp_path / "store", progress=False)
+        prepare_store(CKPLUS, copy, tmp_path / "store", landmarks="database", progress=False)
+
+
+def test_landmarks_are_chosen_by_what_the_database_brings(tree: Path) -> None:
+    records = CKPLUS.read(tree)
+    bare = records.assign(landmarks="")
+    assert choose_landmarks(CKPLUS, records, "auto") == "database"
+    assert choose_landmarks(CKPLUS, bare, "auto") == "mediapipe"
+    assert choose_landmarks(CKPLUS, bare, "dlib") == "dlib"
+    assert choose_landmarks(DATABASES["ck48"], bare, "auto") == "none"
+    rafdb = DATABASES["rafdb"]
+    assert choose_landmarks(rafdb, bare, "auto", {"image": "original"}) == "mediapipe"
+    with pytest.raises(DataError, match="landmarks='dlb'; known are auto, database, mediapipe"):
+        choose_landmarks(CKPLUS, records, "dlb")
+
+
+def test_models_that_are_not_there_are_named_before_anything_is_made(
+    tree: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=r"face_detection_short_range\.tflite"):
+        prepare_store(
+            CKPLUS,
+            tree,
+            tmp_path / "store",
+            landmarks="mediapipe",
+            landmark_models=tmp_path,
+            progress=False,
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_faces_are_found_where_no_landmarks_come_with_them(tree: Path, tmp_path: Path) -> None:
+    """And lie where the database's own landmarks put them, but for a pixel or two."""
+    try:
+        model_files(cache_folder())
+    except DataError as error:
+        pytest.skip(f"needs the landmark models, which their first use fetches: {error}")
+    own = prepare_store(CKPLUS, tree, tmp_path / "own", progress=False)
+    found = prepare_store(CKPLUS, tree, tmp_path / "found", landmarks="mediapipe", progress=False)
+    assert found.description.landmarks == "mediapipe"
+    assert len(found.records) >= 0.98 * len(own.records)
+    rows = own.records["image"].isin(found.records["image"]).to_numpy()
+    pairs = zip(own.faces[rows], found.faces, strict=True)
+    alike = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in pairs]
+    assert np.median(alike) > 0.8
 
 
 def test_nothing_is_left_when_no_image_can_be_read(copy: Path, tmp_path: Path) -> None:
