@@ -69,7 +69,11 @@ def main(command: str, options: list[str]) -> None:
     )
     for option in database.options:
         of_reader.add_argument(
-            _flag(option), dest=option.name, type=option.kind, default=option.default
+            _flag(option),
+            dest=option.name,
+            type=option.kind,
+            default=option.default,
+            choices=option.choices or None,
         )
     chosen = vars(of_reader.parse_args(rest))
     if given.landmark_models is not None and given.landmarks not in ("auto", "mediapipe"):
