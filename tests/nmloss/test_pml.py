@@ -494,7 +494,7 @@ def test_float32_is_off_by_a_millionth_of_the_largest_distance(
 ) -> None:
     """Of normalised embeddings, and of others far from the origin.
 
-    Not so H of Eq. 8 far from the origin, which depends on where that is: it is off by a thousandth.
+    Not so H of Eq. 8, which depends on where the origin is: far from it, it is off by a thousandth.
     """
     loss_fn = make(name, reducer=reducers.DoNothingReducer()).float()
     points = F.normalize(draw())
