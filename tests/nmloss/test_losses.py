@@ -1,6 +1,7 @@
 """The modules in pytorch-metric-learning's forms."""
 
 import copy
+import math
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -295,6 +296,18 @@ def test_tuple_indices_survive_pickling_and_copying() -> None:
         (lambda: tuple_indices(1, positives=0), "positives=0"),
         (lambda: nmloss.NMTupleClustersLoss(margin=-1.0), "margin=-1.0"),
         (lambda: nmloss.NPlusOneTupletLoss(margin=-1.0), "margin=-1.0"),
+        (lambda: nmloss.NPlusOneTupletLoss(margin=math.nan), "margin=nan"),
+        (lambda: MODULES["fixed"]()(batch().flatten()), r"embeddings of shape \(160,\)"),
+        (lambda: MODULES["fixed"]()(batch()[:0], None, tuple_indices(1)), "0 embeddings, but"),
+        (lambda: MODULES["fixed"]()(batch(), None, tuple_indices(4, 1, 0)), "20 embeddings, but"),
+        (
+            lambda: MODULES["fixed"]()(batch(), None, ([0, 1], [2, 3], [4])),
+            r"lengths \[2, 2, 1\] and of torch.int64",
+        ),
+        (
+            lambda: MODULES["fixed"]()(batch(), None, ([0.0], [1.0], [2.0])),
+            "of torch.float32: needed are whole numbers",
+        ),
         (lambda: nmloss.AdaptiveNMTupleClustersLoss(0), "embedding_size=0"),
         (lambda: nmloss.AdaptiveNMTupleClustersLoss(8, rank=9), "rank=9"),
         (lambda: nmloss.AdaptiveNMTupleClustersLoss(8, convention="x"), "convention='x'"),
@@ -335,3 +348,26 @@ def test_no_form_asks_a_device_for_a_value(name: str, form: str) -> None:
     loss_fn(embeddings, *arguments).backward()
     assert embeddings.grad is not None
     assert all(weight.grad is not None for weight in loss_fn.parameters())
+
+
+def test_what_moves_a_batch_makes_a_plain_4_tuple_of_the_layout() -> None:
+    layout = tuple_indices(Q, M, N)
+    moved = type(layout)(index.clone() for index in layout)
+    assert type(moved) is tuple
+    loss_fn = nmloss.NMTupleClustersLoss()
+    torch.testing.assert_close(loss_fn(batch(), None, moved), loss_fn(batch(), None, layout))
+
+
+@pytest.mark.parametrize("name", ["fixed", "coupled", "n_plus_one"])
+def test_no_references_are_no_members(name: str) -> None:
+    distance = distances.LpDistance(p=2, power=2, normalize_embeddings=False)
+    none, labels = torch.zeros(0, D, dtype=torch.float64), torch.arange(Q * (M + N)) % 4
+    assert MODULES[name](distance=distance)(batch(), labels, None, none, labels[:0]) == 0
+
+
+def test_distances_far_from_the_origin_do_not_cancel() -> None:
+    near = batch(torch.float32)
+    distance = nmloss.MahalanobisDistance(D, normalize_embeddings=False)
+    far = distance(near + 1e3, batch(torch.float32, seed=1) + 1e3)
+    expected = torch.cdist(batch(), batch(seed=1)).square().float()
+    torch.testing.assert_close(far, expected, rtol=1e-2, atol=1e-2)

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from itertools import islice, permutations, product
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -341,6 +342,13 @@ def test_labels_come_in_many_forms(convert: type) -> None:
         (["joy", "fear"], ["a", "b", "c"], {}, "2 labels and 3 identities"),
         (["joy", "fear", "joy"], ["a", "", ""], {}, "identities: 2 are missing, the first at 1"),
         (["joy", None], ["a", "b"], {}, "labels: 1 are missing, the first at 1"),
+        (["joy", "fear"], ["a", float("nan")], {}, "identities: 1 are missing, the first at 1"),
+        (["joy", "fear"], ["a", pd.NA], {}, "identities: 1 are missing, the first at 1"),
+        (["joy", "fear"], ["a", 1], {}, "identities: they must be of one kind"),
+        (["joy", "fear"], np.eye(2), {}, r"identities of shape \(2, 2\)"),
+        (["joy", "fear"], ["a", "b"], {"seed": -1}, "seed=-1"),
+        (["joy", "fear"], ["a", "b"], {"num_replicas": 0}, "num_replicas=0"),
+        (["joy", "fear"], ["a", "b"], {"num_replicas": 2}, "rank: needed beside num_replicas=2"),
         (["joy", "fear"], ["a", "b"], {"positives": 0}, "positives=0"),
         (["joy", "fear"], ["a", "b"], {"negatives": -1}, "negatives=-1"),
         (["joy", "fear"], ["a", "b"], {"tuples_per_batch": 0}, "tuples_per_batch=0"),

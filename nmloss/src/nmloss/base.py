@@ -57,6 +57,8 @@ class TupleLoss(BaseMetricLossFunction):  # type: ignore[misc]
         Raises:
             ValueError: labels and indices are missing, or do not fit the embeddings.
         """
+        if embeddings.ndim != 2:
+            raise ValueError(f"embeddings of shape {tuple(embeddings.shape)}: needed is (B, D)")
         embeddings, ref_emb = full_precision(embeddings, ref_emb)
         if ref_emb is embeddings and ref_labels is None:
             ref_labels = labels
@@ -130,6 +132,12 @@ class TupleLoss(BaseMetricLossFunction):  # type: ignore[misc]
     ) -> dict[str, dict[str, Any]]:
         """PML's hook: one loss per tuple, as elements."""
         is_laid_out = isinstance(indices_tuple, TupleIndices) and ref_emb is embeddings
+        if is_laid_out and len(embeddings) != indices_tuple.batch_size:
+            raise ValueError(
+                f"{len(embeddings)} embeddings, but indices_tuple is laid out for "
+                f"{indices_tuple.num_tuples} x ({indices_tuple.positives} + "
+                f"{indices_tuple.negatives}) = {indices_tuple.batch_size}"
+            )
         if len(embeddings) == 0 or (is_laid_out and indices_tuple.tuple_size == 1):
             return self._nothing(embeddings)
         with no_autocast(embeddings):

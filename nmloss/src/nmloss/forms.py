@@ -49,17 +49,8 @@ class Loss(Protocol):
 
 
 def laid_out(loss: Loss, embeddings: Tensor, indices: TupleIndices) -> Tuples:
-    """Tuples in a batch that is laid out tuple after tuple.
-
-    Raises:
-        ValueError: the batch has another size than the layout.
-    """
+    """Tuples in a batch that is laid out tuple after tuple."""
     count, positives = indices.num_tuples, indices.positives
-    if len(embeddings) != indices.batch_size:
-        raise ValueError(
-            f"{len(embeddings)} embeddings, but indices_tuple is laid out for "
-            f"{count} x ({positives} + {indices.negatives}) = {indices.batch_size}"
-        )
     # Inner products pay where a tuple has fewer members than the embedding has numbers.
     if is_squared_euclidean(loss.distance) and indices.tuple_size <= embeddings.shape[1]:
         members = embeddings.reshape(count, indices.tuple_size, -1)
@@ -176,7 +167,7 @@ def _points(loss: Loss, embeddings: Tensor, ref_emb: Tensor) -> tuple[Tensor, Te
     if not loss.ignores_shifts:
         return queries, points
     # Far from the origin distances by inner products would cancel.
-    shift = points.detach().mean(dim=0)
+    shift = queries.detach().mean(dim=0)
     moved = points - shift
     return (moved if queries is points else queries - shift), moved
 

@@ -36,8 +36,12 @@ def squared_distances(members: Tensor, points: Tensor) -> Tensor:
     >>> squared_distances(torch.tensor([[0.0, 3.0], [4.0, 0.0]]), torch.zeros(1, 2))
     tensor([[ 9., 16.]])
     """
+    members, points = at_least_float32(members), at_least_float32(points)
     if members.ndim == 3:
         return (members - points[:, None]).square().sum(dim=-1)
+    # Far from the origin the products below would cancel.
+    shift = points.detach().mean(dim=0)
+    members, points = members - shift, points - shift
     norms = members.square().sum(dim=-1)
     products = torch.addmm(norms, points, members.mT, alpha=-2)
     return products.add_(points.square().sum(dim=-1, keepdim=True)).clamp(min=0)
@@ -156,8 +160,6 @@ def adaptive_nm_tuple_clusters_loss(
     ...                                 linear=torch.zeros(2), bias=torch.tensor(2.0))
     tensor([0.6667])
     """
-    dtype = at_least_float32(positives).dtype
-    map_a, map_b, linear, bias = (weight.to(dtype) for weight in (map_a, map_b, linear, bias))
 
     def minus_h(members: Tensor, points: Tensor) -> Tensor:
         return -adaptive_margin(
@@ -203,6 +205,9 @@ def adaptive_margin(
     ...                 linear=torch.zeros(2), bias=torch.tensor(1.0)).round()
     tensor([[-24.]])
     """
+    members, points = at_least_float32(members), at_least_float32(points)
+    weights = (map_a, map_b, linear, bias)
+    map_a, map_b, linear, bias = (weight.to(members.dtype) for weight in weights)
     of_members = sign / 2 * (members @ map_a.T).square().sum(dim=-1) + members @ linear
     of_points = sign / 2 * (points @ map_a.T).square().sum(dim=-1) + points @ linear
     projected = points @ map_b.T

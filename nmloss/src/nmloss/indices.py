@@ -1,5 +1,6 @@
 """The border with pytorch-metric-learning's index tuples."""
 
+from collections.abc import Iterable
 from typing import Any, Self
 
 import torch
@@ -12,7 +13,8 @@ class TupleIndices(tuple[Tensor, Tensor, Tensor, Tensor]):
     """PML's 4-tuple (a1, p, a2, n) of a batch that is laid out tuple after tuple.
 
     Any loss of PML takes it; the losses of this package see the layout and need no gathers. Made by
-    `tuple_indices`.
+    `tuple_indices`. What moves a batch to a device (DDP, Lightning) rebuilds tuples and turns it
+    into a plain 4-tuple: make it where it is used.
 
     Args:
         indices: The four index tensors.
@@ -27,11 +29,13 @@ class TupleIndices(tuple[Tensor, Tensor, Tensor, Tensor]):
 
     def __new__(
         cls,
-        indices: tuple[Tensor, Tensor, Tensor, Tensor],
-        num_tuples: int,
-        positives: int,
-        negatives: int,
+        indices: Iterable[Tensor],
+        num_tuples: int | None = None,
+        positives: int = 1,
+        negatives: int = 0,
     ) -> Self:
+        if num_tuples is None:  # what rebuilds a tuple knows no layout
+            return tuple(indices)  # type: ignore[return-value]
         self = super().__new__(cls, indices)
         self.num_tuples = num_tuples
         self.positives = positives
@@ -105,7 +109,8 @@ class MinedIndices(tuple[Tensor, Tensor, Tensor, Tensor]):
     """PML's 4-tuple (a1, p, a2, n) that also says which queries are members of their own cluster.
 
     Any loss of PML takes it. The losses of this package count a query as one of its positives; here
-    the miner decides. Made by `OnlinePositiveMiner`.
+    the miner decides. Made by `OnlinePositiveMiner`. As `TupleIndices`, it does not survive what
+    moves a batch to a device.
 
     Args:
         indices: The four index tensors.
@@ -114,7 +119,9 @@ class MinedIndices(tuple[Tensor, Tensor, Tensor, Tensor]):
 
     keeps_query: Tensor
 
-    def __new__(cls, indices: tuple[Tensor, Tensor, Tensor, Tensor], keeps_query: Tensor) -> Self:
+    def __new__(cls, indices: Iterable[Tensor], keeps_query: Tensor | None = None) -> Self:
+        if keeps_query is None:
+            return tuple(indices)  # type: ignore[return-value]
         self = super().__new__(cls, indices)
         self.keeps_query = keeps_query
         return self
@@ -158,7 +165,16 @@ def index_pairs(indices: Any, device: torch.device) -> tuple[Pairs, Pairs]:
             f"TupleIndices, got {type(indices).__name__}"
             + (f" of length {len(indices)}" if isinstance(indices, (tuple, list)) else "")
         )
-    tensors = [torch.as_tensor(index, device=device).long() for index in indices]
+    tensors = [torch.as_tensor(index, device=device) for index in indices]
+    lengths = [len(index) for index in tensors]
+    is_paired = lengths[0] == lengths[1] and lengths[-1] == lengths[-2 if len(indices) == 4 else 0]
+    if not is_paired or any(index.is_floating_point() for index in tensors):
+        dtypes = ", ".join(sorted({str(index.dtype) for index in tensors}))
+        raise ValueError(
+            f"indices_tuple of lengths {lengths} and of {dtypes}: needed are whole numbers, "
+            "as many anchors as others"
+        )
+    tensors = [index.long() for index in tensors]
     return (tensors[0], tensors[1]), (tensors[-2] if len(tensors) == 4 else tensors[0], tensors[-1])
 
 

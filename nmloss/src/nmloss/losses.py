@@ -213,6 +213,6 @@ class CoupledClustersLoss(TupleLoss):
 
 
 def _not_negative(name: str, value: float) -> float:
-    if value < 0:
+    if not value >= 0:
         raise ValueError(f"{name}={value}: must not be negative")
     return value

@@ -215,13 +215,14 @@ def _pairs(positives: Tensor, negatives: Tensor) -> Pairs4:
     return a1, p, a2, n
 
 
-def _of(name: str, identities: Tensor, embeddings: Tensor) -> Tensor:
-    if identities.shape != embeddings.shape[:1]:
+def _of(name: str, identities: Any, embeddings: Tensor) -> Tensor:
+    result = torch.as_tensor(identities, device=embeddings.device)
+    if result.shape != embeddings.shape[:1]:
         raise ValueError(
-            f"{name} of shape {tuple(identities.shape)} for {len(embeddings)} embeddings: "
+            f"{name} of shape {tuple(result.shape)} for {len(embeddings)} embeddings: "
             "needed is one each"
         )
-    return identities.to(embeddings.device)
+    return result
 
 
 def _shown(mask: Tensor, names: Tensor) -> Tensor:

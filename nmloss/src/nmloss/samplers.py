@@ -100,6 +100,8 @@ class IdentityTupleSampler(Sampler[list[int]]):
             ("positives", positives, 1),
             ("negatives", negatives, 0),
             ("tuples_per_batch", tuples_per_batch, 1),
+            ("num_replicas", num_replicas, 1),
+            ("seed", seed, 0),
         ):
             if value is not None and value < least:
                 raise ValueError(f"{name}={value}: at least {least}")
@@ -112,6 +114,8 @@ class IdentityTupleSampler(Sampler[list[int]]):
         self.epoch = 0
         self.sources = NegativeSources()
         self._num_replicas, self._rank = num_replicas, rank
+        if num_replicas is not None and num_replicas > 1 and rank is None and not _is_distributed():
+            raise ValueError(f"rank: needed beside num_replicas={num_replicas}")
         if not 0 <= self.rank < self.num_replicas:
             raise ValueError(f"rank={rank}: from 0 to num_replicas - 1 = {self.num_replicas - 1}")
         self._num_labels, self._num_identities = len(label_names), len(identity_names)
@@ -236,13 +240,28 @@ def _draw(counts: Integers, wanted: int, rng: Generator) -> Integers:
 
 def _codes(name: str, values: Values) -> tuple[list[Hashable], Integers]:
     """The different values, sorted, and the number of each entry's."""
+    if isinstance(values, (np.ndarray, Tensor)) and values.ndim != 1:
+        raise ValueError(f"{name} of shape {tuple(values.shape)}: needed is (n,)")
     entries = values.tolist() if isinstance(values, (np.ndarray, Tensor)) else list(values)
-    missing = [place for place, value in enumerate(entries) if value is None or value == ""]
+    missing = [place for place, value in enumerate(entries) if _is_missing(value)]
     if missing:
         raise ValueError(f"{name}: {len(missing)} are missing, the first at {missing[0]}")
-    names = sorted(set(entries))
+    try:
+        names = sorted(set(entries))
+    except TypeError as error:
+        raise ValueError(
+            f"{name}: they must be of one kind, all numbers or texts ({error})"
+        ) from None
     numbers = {value: number for number, value in enumerate(names)}
     return names, np.array([numbers[value] for value in entries], dtype=np.int64)
+
+
+def _is_missing(value: Any) -> bool:
+    """None, "", NaN, or pandas' NA, which does not say whether it equals itself."""
+    try:
+        return value is None or value == "" or bool(value != value)
+    except TypeError:
+        return True
 
 
 def _is_distributed() -> bool:
