@@ -189,15 +189,15 @@ def describe(train: Digits, judged: Digits, split: str, steps: int) -> str:
     images, batch = len(judged.labels), TUPLES * (POSITIVES + NEGATIVES)
     return (
         f"{len(train.labels)} training images by 20 writers; {split}: {images} by 10 others.\n"
-        f"Each writes 6 of 10 digits: of {sum(sampler.sources)} negatives in an epoch {own} are by\n"
-        f"the query's writer, {by_positives} by a positive's, {anyone} by anyone.\n"
+        f"Each writes 6 of 10 digits: of {sum(sampler.sources)} negatives in an epoch {own} are\n"
+        f"by the query's writer, {by_positives} by a positive's, {anyone} by anyone.\n"
         f"{steps} steps of {batch} images. Per cent, mean ± standard deviation over the seeds.\n"
         f"Recall@1, MAP@R: retrieval among the other {images - 1} images, Euclidean distance;\n"
         "others: without the images by the query's own writer.\n"
         "Neighbour's writer: how often it is the query's "
         f"({100 * neighbour:.1f} if the embedding knew the digit only).\n"
-        f"Probe: logistic regression, fitted on {images // 2} of the images, tells the writer of the\n"
-        f"other {images - images // 2} (chance 10.0; at most {100 * probed:.1f} from the digit only)."
+        f"Probe: logistic regression, fitted on {images // 2} of the images, tells the writer of\n"
+        f"the other {images - images // 2} (chance 10.0; {100 * probed:.1f} from the digit only)."
     )
 
 

@@ -9,7 +9,7 @@ import shlex
 import sys
 from importlib import import_module
 
-from ferlit.errors import FerlitError
+from ferlit.errors import FerlitError, UsageError
 
 COMMANDS = {
     "fit": ("train a network, then test it", "ferlit.training.cli:main"),
@@ -17,6 +17,10 @@ COMMANDS = {
     "test": ("evaluate a checkpoint on the test split", "ferlit.training.cli:main"),
     "predict": ("write a checkpoint's probabilities for all images", "ferlit.training.cli:main"),
     "prepare": ("turn a database into a prepared store", "ferlit.data.cli:main"),
+    "identities": (
+        "name the persons of a store whose database does not",
+        "ferlit.data.identities.cli:main",
+    ),
 }
 
 
@@ -71,6 +75,9 @@ def main(arguments: list[str] | None = None) -> int:
         hint = str(interrupt) or f"ferlit {shlex.join(arguments)}"
         print(f"\ninterrupted; to go on:\n  {hint}", file=sys.stderr)
         return 130
+    except UsageError as error:
+        print(f"ferlit {command}: {error}", file=sys.stderr)
+        return 2
     except Exception as error:
         if os.environ.get("FERLIT_DEBUG"):
             raise

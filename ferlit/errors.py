@@ -7,3 +7,7 @@ class FerlitError(Exception):
 
 class DataError(FerlitError):
     """A database, store or record table that cannot be used as it is."""
+
+
+class UsageError(DataError):
+    """An option with a value that it cannot have."""

@@ -55,6 +55,7 @@ def main(command: str, options: list[str]) -> None:
     )
     parser.add_argument(
         "--like",
+        choices=[name for name in DATABASES if name != SYNTHETIC.name],
         metavar="DATABASE",
         help="with --database synthetic: draw a small tree in the layout of that database",
     )
@@ -101,10 +102,10 @@ def _verify(command: str, options: list[str]) -> None:
     parser = argparse.ArgumentParser(prog=f"ferlit {command}")
     parser.add_argument("--verify", metavar="STORE", type=Path, required=True)
     folder = parser.parse_args(options).verify
-    store = Store.open(folder)
     differences = verify(folder)
     if differences:
         raise DataError(f"{folder} is not as it was written:\n  " + "\n  ".join(differences))
+    store = Store.open(folder)
     print(f"{folder}: {len(store.records)} faces of {store.description.database}, all as written")
 
 

@@ -36,7 +36,8 @@ def subject_folds(records: pd.DataFrame, folds: int) -> NDArray[np.int64]:
     if unnamed:
         raise DataError(
             f"{unnamed} of {len(records)} images have no identity: "
-            "subject-independent folds need one for each"
+            "subject-independent folds need one for each; "
+            "find them with `ferlit identities --store STORE`"
         )
     subjects = records["identity"].unique()
     if len(subjects) < folds:

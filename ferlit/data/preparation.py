@@ -33,6 +33,7 @@ from rich.text import Text
 from ferlit.data.contact_sheet import contact_sheet
 from ferlit.data.databases import Database
 from ferlit.data.detection import Detector, largest_face
+from ferlit.data.identities import IDENTITIES
 from ferlit.data.images import read_image
 from ferlit.data.landmarks import read_landmarks, select_49
 from ferlit.data.manifest import write_manifest
@@ -116,9 +117,10 @@ def make_detector(landmarks: str, models: Path | None = None) -> Detector | None
     return None
 
 
-def fingerprint(root: Path, records: pd.DataFrame, landmarks: str) -> str:
+def fingerprint(database: Database, root: Path, records: pd.DataFrame, landmarks: str) -> str:
     """A checksum over the record table, the sizes and times of its files, and the recipe."""
-    digest = hashlib.sha256(f"{_RECIPE} {landmarks}\n".encode())
+    recipe = (_RECIPE, landmarks, database.name, database.classes, database.sequence_rule)
+    digest = hashlib.sha256(f"{recipe}\n".encode())
     digest.update(records.to_csv(index=False).encode())
     files = {name.partition("#")[0] for name in records["image"]}
     for name in sorted(files | set(records["landmarks"]) - {""}):
@@ -166,15 +168,20 @@ def prepare_store(
         DataError: the root does not hold the database, no image could be prepared, or ``output``
             holds something else.
     """
+    if output.exists() and not (output / DESCRIPTION).is_file():
+        raise DataError(f"{output} exists and is not a store; choose another folder")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{output}: this folder cannot be made ({error.strerror})") from error
     started = time.perf_counter()
     with WarningList() as warnings:
         records = database.read(root, options)
+        source = choose_landmarks(database, records, landmarks, options)
+        _warn_of_missing(records, source)
     unread = unread_files(records)
-    source = choose_landmarks(database, records, landmarks, options)
-    print_ = fingerprint(root, records, source)
+    print_ = fingerprint(database, root, records, source)
     if output.exists():
-        if not (output / DESCRIPTION).is_file():
-            raise DataError(f"{output} exists and is not a store; choose another folder")
         old = Description.read(output / DESCRIPTION)
         if old.fingerprint == print_:
             return Store.open(output)
@@ -216,6 +223,8 @@ def prepare_store(
     report = summarise(kept, description, warnings, time.perf_counter() - started)
     write_report(report, partial_folder)
     write_manifest(partial_folder)
+    if (output / IDENTITIES).is_file():  # somebody may have corrected it
+        shutil.copy2(output / IDENTITIES, partial_folder)
     if output.exists():
         shutil.rmtree(output)
     partial_folder.rename(output)
@@ -227,6 +236,17 @@ def prepare_store(
             list_reasons(dropped),
         )
     return Store.open(output)
+
+
+def _warn_of_missing(records: pd.DataFrame, landmarks: str) -> None:
+    lacking = int((records["landmarks"] == "").sum()) if landmarks == "database" else 0
+    if lacking:
+        logger.warning(
+            "%d of %d images come without landmarks and are left out; --landmarks mediapipe finds "
+            "landmarks in all pictures",
+            lacking,
+            len(records),
+        )
 
 
 def list_reasons(dropped: dict[str, str], most: int = 20) -> str:

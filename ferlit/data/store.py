@@ -2,7 +2,8 @@
 
 A folder: ``faces.npy`` (n x 60 x 60 uint8, memory-mapped), ``records.csv`` (the record table, row i
 for face i) and ``store.json`` (database, classes, how it was made, what was dropped). Beside them,
-for people: ``report.json``, ``contact_sheet.png`` and the checksums ``manifest.sha256``.
+for people: ``report.json``, ``contact_sheet.png`` and the checksums ``manifest.sha256``. Where the
+database does not name the persons, ``ferlit identities`` adds ``identities.csv``.
 """
 
 import json
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ferlit.data.identities import IDENTITIES, with_identities
 from ferlit.data.records import read_records
 from ferlit.errors import DataError
 
@@ -83,8 +85,13 @@ class Store:
     faces: NDArray[np.uint8]
 
     @classmethod
-    def open(cls, folder: Path) -> "Store":
+    def open(cls, folder: Path, *, identities: bool = True) -> "Store":
         """Open a store.
+
+        Args:
+            folder: Where it lies.
+            identities: Fill in the persons that the database does not name from
+                ``identities.csv``, where there is one (see `ferlit.data.identities`).
 
         Raises:
             DataError: there is none, or its files do not fit together.
@@ -100,4 +107,6 @@ class Store:
                 f"{folder}: {FACES} holds {len(faces)} faces and {RECORDS} {len(records)} rows; "
                 "prepare the store again"
             )
+        if identities and (folder / IDENTITIES).is_file():
+            records = with_identities(records, folder / IDENTITIES)
         return cls(folder, description, records, faces)

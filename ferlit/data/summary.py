@@ -13,6 +13,7 @@ from rich.table import Table
 from ferlit.data.store import Description, Store
 
 REPORT = "report.json"
+_MOST_REASONS = 10
 
 
 class WarningList(logging.Handler):
@@ -83,10 +84,13 @@ def print_summary(store: Store, console: Console) -> None:
     console.print(
         f"{description.found} images found, {len(records)} prepared, {len(dropped)} dropped"
     )
-    for reason, count in Counter(dropped.values()).most_common():
+    reasons = Counter(dropped.values()).most_common()
+    for reason, count in reasons[:_MOST_REASONS]:
         example = next(image for image, why in dropped.items() if why == reason)
         line = f"  {count} x {reason} ({example}{', ...' if count > 1 else ''})"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if len(reasons) > _MOST_REASONS:
+        console.print(f"  and {len(reasons) - _MOST_REASONS} more reasons (store.json lists all)")
 
 
 def _counts(rows: pd.DataFrame) -> dict[str, int]:

@@ -47,6 +47,7 @@ class TupleDataModule(ExpressionDataModule):
         if stage == "fit" and (self.store.records["identity"] == "").any():
             raise DataError(
                 f"{self.source_name} does not name the persons, and tuples need them; "
+                f"find them with `ferlit identities --store {self.store.folder}`, or "
                 "train with the softmax loss (--config systems/softmax.yaml)"
             )
 

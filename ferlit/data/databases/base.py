@@ -9,7 +9,7 @@ import pandas as pd
 
 from ferlit.data.databases.counts import Published, check_counts
 from ferlit.data.records import EXPRESSIONS, validate_records
-from ferlit.errors import DataError
+from ferlit.errors import DataError, UsageError
 
 
 @dataclass(frozen=True)
@@ -106,10 +106,10 @@ class Database:
         for name, value in given.items():
             if name not in known:
                 names = ", ".join(known) or "none"
-                raise DataError(f"{self.name}: unknown option {name!r}; known are {names}")
+                raise UsageError(f"{self.name}: unknown option {name!r}; known are {names}")
             choices = known[name].choices
             if choices and value not in choices:
-                raise DataError(
+                raise UsageError(
                     f"{self.name}: {name}={value!r}; known are {', '.join(map(str, choices))}"
                 )
         return {name: given.get(name, option.default) for name, option in known.items()}

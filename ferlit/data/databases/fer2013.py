@@ -131,7 +131,8 @@ def _rows_of_folders(folder: Path, root: Path, unread: _Unread) -> Iterator[_Row
             try:
                 expression = canonical_expression(class_folder.name)
             except DataError as error:
-                raise DataError(f"{class_folder}: {error}") from error
+                unread[below(root, class_folder)] = str(error)
+                continue
             for path in image_files(class_folder):
                 match = _STEM.fullmatch(path.stem)
                 if match is None:

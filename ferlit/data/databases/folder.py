@@ -19,7 +19,7 @@ import pandas as pd
 from ferlit.data.databases.base import Database, Option
 from ferlit.data.databases.listing import IMAGES, below, is_stray, nothing_read
 from ferlit.data.records import EXPRESSIONS, canonical_expression, record_table
-from ferlit.errors import DataError
+from ferlit.errors import DataError, UsageError
 
 # The official splits by the names that people give them.
 SPLIT_NAMES = {
@@ -96,12 +96,12 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     try:
         compiled = re.compile(pattern)
     except (re.error, OverflowError, RecursionError) as error:
-        raise DataError(
+        raise UsageError(
             f"folder: identity={pattern!r} is no regular expression ({error}); give one such as "
             f"{_EXAMPLE!r}"
         ) from error
     if "identity" not in compiled.groupindex:
-        raise DataError(
+        raise UsageError(
             f"folder: identity={pattern!r} has no group named identity; give one such as "
             f"{_EXAMPLE!r}"
         )

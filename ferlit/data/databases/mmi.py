@@ -26,7 +26,7 @@ from ferlit.data.databases.counts import Published
 from ferlit.data.databases.listing import below, is_stray, nothing_read
 from ferlit.data.images import UnreadableImageError, count_frames
 from ferlit.data.records import record_table
-from ferlit.errors import DataError
+from ferlit.errors import DataError, UsageError
 
 # The expressions by their Value in the annotations; those above are of other kinds, as a scream is.
 CODES = {1: "anger", 2: "disgust", 3: "fear", 4: "happiness", 5: "sadness", 6: "surprise"}
@@ -191,7 +191,7 @@ def _excluded(text: str) -> set[str]:
     names = {name.strip().upper() for name in text.split(",") if name.strip()}
     for name in sorted(names):
         if not _EXCLUDABLE.fullmatch(name):
-            raise DataError(
+            raise UsageError(
                 f"mmi: exclude={text!r}: {name!r} is neither a person, as S021, nor a video, as "
                 "S002-106"
             )

@@ -25,7 +25,7 @@ from ferlit.data.databases.base import Database, Option
 from ferlit.data.databases.counts import Published
 from ferlit.data.databases.listing import below, is_stray, nothing_read
 from ferlit.data.records import EXPRESSIONS, record_table
-from ferlit.errors import DataError
+from ferlit.errors import DataError, UsageError
 
 # The expressions by session and recording.
 SHOWN = {
@@ -185,7 +185,7 @@ def _chosen(what: str, text: str, known: tuple[str, ...]) -> tuple[str, ...]:
     unknown = [value for value, name in zip(given, padded, strict=True) if name not in known]
     if unknown:
         sets = [*(CAMERA_SETS if known == CAMERAS else ["all"])]
-        raise DataError(
+        raise UsageError(
             f"multipie: there is no {what} {', '.join(map(repr, unknown))}; give {', '.join(sets)},"
             f" or some of {', '.join(known)} with commas between them"
         )

@@ -19,7 +19,7 @@ from ferlit.data.databases.base import Database, Option
 from ferlit.data.databases.counts import Published
 from ferlit.data.databases.listing import below, image_files, is_stray, nothing_read
 from ferlit.data.records import canonical_expression, record_table
-from ferlit.errors import DataError
+from ferlit.errors import DataError, UsageError
 
 CLASSES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")
 SPECTRA = ("VL", "NI")
@@ -56,7 +56,7 @@ def read_oulu_casia(
     ferlit.errors.DataError: nowhere: there is no folder OriginalImg/VL/Strong; ...
     """
     if frames < 1:
-        raise DataError(f"oulu_casia: frames={frames}; at least 1")
+        raise UsageError(f"oulu_casia: frames={frames}; at least 1")
     top = next(
         (path for place in _PLACES if (path := root / place / spectrum / light).is_dir()), None
     )

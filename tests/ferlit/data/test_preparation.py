@@ -1,6 +1,7 @@
 import json
 import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -202,6 +203,37 @@ def test_a_store_of_other_files_is_not_overwritten(copy: Path, tmp_path: Path) -
         prepare_store(CKPLUS, copy, output, progress=False)
     renewed = prepare_store(CKPLUS, copy, output, replace=True, progress=False)
     assert len(renewed.faces) == len(CKPLUS.read(copy))
+
+
+def test_a_store_of_another_database_is_not_taken_for_it(copy: Path, tmp_path: Path) -> None:
+    """Even where both readers make the same table of the same files."""
+    output = tmp_path / "store"
+    prepare_store(CKPLUS, copy, output, progress=False)
+    with pytest.raises(DataError, match="made from other files or settings"):
+        prepare_store(replace(CKPLUS, name="other"), copy, output, progress=False)
+
+
+def test_a_renewed_store_keeps_the_identities_that_a_person_corrected(
+    copy: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "store"
+    store = prepare_store(CKPLUS, copy, output, progress=False)
+    (output / "identities.csv").write_text(f"image,identity\n{store.records['image'].iloc[0]},x\n")
+    (copy / last_image(copy)).unlink()
+    renewed = prepare_store(CKPLUS, copy, output, replace=True, progress=False)
+    assert (output / "identities.csv").is_file()
+    assert len(renewed.records) == len(CKPLUS.read(copy))
+
+
+def test_images_without_landmark_files_are_warned_of(
+    copy: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (copy / CKPLUS.read(copy)["landmarks"].iloc[-1]).unlink()
+    store = prepare_store(CKPLUS, copy, tmp_path / "store", progress=False)
+    assert "1 of " in caplog.text
+    assert "--landmarks mediapipe finds landmarks in all pictures" in caplog.text
+    report = json.loads((store.folder / "report.json").read_text())
+    assert any("come without landmarks" in warning for warning in report["warnings"])
 
 
 def test_a_folder_that_is_no_store_is_left_alone(tree: Path, tmp_path: Path) -> None:

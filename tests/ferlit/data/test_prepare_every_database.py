@@ -70,3 +70,25 @@ def test_wrong_options_are_named(
         main(["prepare", *options, *paths])
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("multipie", ["--cameras", "front"], "there is no camera 'front'"),
+        ("oulu_casia", ["--frames", "0"], "frames=0; at least 1"),
+        ("folder", ["--identity", "("], "is no regular expression"),
+        ("mmi", ["--exclude", "nobody"], "neither a person, as S021, nor a video"),
+    ],
+)
+def test_what_only_the_reader_can_judge_is_bad_usage_too(
+    name: str,
+    options: list[str],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "root" / "a").mkdir(parents=True)
+    paths = ["--root", str(tmp_path / "root"), "--output", str(tmp_path / "store")]
+    assert main(["prepare", "--database", name, *options, *paths]) == 2
+    assert message in capsys.readouterr().err
