@@ -29,7 +29,7 @@ lint: setup  ## ruff and mypy --strict
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: setup  ## speed of the losses, as ratios
+bench: setup  ## speed and memory of the losses, as ratios (15 minutes)
 	$(BIN)/python -m benchmarks.losses
 
 clean:  ## remove .venv, caches and everything that was built
