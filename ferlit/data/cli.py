@@ -9,8 +9,9 @@ from rich.console import Console
 from ferlit.data.databases import DATABASES, Database, find_database
 from ferlit.data.databases.base import Option
 from ferlit.data.databases.synthetic import SYNTHETIC, drawn_like
+from ferlit.data.landmark_sources import LANDMARK_SOURCES
 from ferlit.data.manifest import verify
-from ferlit.data.preparation import LANDMARK_SOURCES, prepare_store
+from ferlit.data.preparation import prepare_store
 from ferlit.data.store import Store
 from ferlit.data.summary import print_summary
 from ferlit.errors import DataError

@@ -36,7 +36,7 @@ class ExpressionDataModule(LightningDataModule):
         store: Folder of the prepared store; None keeps it in the user's cache.
         reader: Options of the database's reader (``ferlit prepare --help`` lists them).
         landmarks: "auto", "database", "mediapipe", "dlib" or "none" (see
-            `ferlit.data.preparation.choose_landmarks`).
+            `ferlit.data.landmark_sources.choose_landmarks`).
         fold: Round of the cross-validation, from 0; None for the official split.
         folds: Number of rounds.
         batch_size: Images a batch (and process).

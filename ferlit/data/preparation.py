@@ -35,6 +35,7 @@ from ferlit.data.databases import Database
 from ferlit.data.detection import Detector, largest_face
 from ferlit.data.identities import IDENTITIES
 from ferlit.data.images import read_image
+from ferlit.data.landmark_sources import choose_landmarks, make_detector, warn_of_missing
 from ferlit.data.landmarks import read_landmarks, select_49
 from ferlit.data.manifest import write_manifest
 from ferlit.data.records import EXPRESSIONS, unread_files, write_records
@@ -43,7 +44,6 @@ from ferlit.data.store import DESCRIPTION, FACES, RECORDS, Description, Store
 from ferlit.data.summary import WarningList, summarise, write_report
 from ferlit.errors import DataError
 
-LANDMARK_SOURCES = ("auto", "database", "mediapipe", "dlib", "none")
 CONTACT_SHEET = "contact_sheet.png"
 _PART = 512  # faces in a part
 _RECIPE = 1  # raise when the same files would give other faces
@@ -55,66 +55,6 @@ class _RateColumn(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         return Text(f"{task.speed:.0f}/s" if task.speed else "")
-
-
-def choose_landmarks(
-    database: Database,
-    records: pd.DataFrame,
-    landmarks: str,
-    options: Mapping[str, Any] | None = None,
-) -> str:
-    """Where the landmarks come from.
-
-    Args:
-        database: Its reader.
-        records: Its table.
-        landmarks: "database" (files that come with it), "mediapipe" or "dlib" (found in the
-            pictures), "none" (the faces are aligned already), or "auto": none where they are
-            aligned, else the database's where it has some, else mediapipe.
-        options: Of the reader.
-
-    Returns:
-        The choice, never "auto".
-
-    Raises:
-        DataError: an unknown choice, or no landmark files where they are wanted.
-    """
-    if landmarks not in LANDMARK_SOURCES:
-        raise DataError(f"landmarks={landmarks!r}; known are {', '.join(LANDMARK_SOURCES)}")
-    has_files = bool((records["landmarks"] != "").any())
-    if landmarks == "database" and not has_files:
-        raise DataError(
-            f"{database.name}: no landmark files found; add the database's landmarks, or give "
-            "--landmarks mediapipe to find them, or none if the pictures are aligned faces"
-        )
-    if landmarks != "auto":
-        return landmarks
-    if not database.needs_registration(options):
-        return "none"
-    return "database" if has_files else "mediapipe"
-
-
-def make_detector(landmarks: str, models: Path | None = None) -> Detector | None:
-    """The detector of a choice of landmarks; None where nothing must be found.
-
-    Args:
-        landmarks: As `choose_landmarks` returns it.
-        models: Folder with the model files of mediapipe; None for the user's cache, which is
-            filled at the first use.
-
-    Raises:
-        DataError: the models cannot be had, or dlib is not installed.
-    """
-    if landmarks == "mediapipe":
-        from ferlit.data.detection.mediapipe import MediaPipeDetector
-        from ferlit.data.detection.models import model_files
-
-        return MediaPipeDetector(*model_files(models))
-    if landmarks == "dlib":
-        from ferlit.data.detection.dlib import DlibDetector
-
-        return DlibDetector()
-    return None
 
 
 def fingerprint(database: Database, root: Path, records: pd.DataFrame, landmarks: str) -> str:
@@ -178,7 +118,7 @@ def prepare_store(
     with WarningList() as warnings:
         records = database.read(root, options)
         source = choose_landmarks(database, records, landmarks, options)
-        _warn_of_missing(records, source)
+        warn_of_missing(records, source)
     unread = unread_files(records)
     print_ = fingerprint(database, root, records, source)
     if output.exists():
@@ -236,17 +176,6 @@ def prepare_store(
             list_reasons(dropped),
         )
     return Store.open(output)
-
-
-def _warn_of_missing(records: pd.DataFrame, landmarks: str) -> None:
-    lacking = int((records["landmarks"] == "").sum()) if landmarks == "database" else 0
-    if lacking:
-        logger.warning(
-            "%d of %d images come without landmarks and are left out; --landmarks mediapipe finds "
-            "landmarks in all pictures",
-            lacking,
-            len(records),
-        )
 
 
 def list_reasons(dropped: dict[str, str], most: int = 20) -> str:

@@ -12,8 +12,9 @@ from ferlit.data import preparation
 from ferlit.data.databases import DATABASES
 from ferlit.data.detection.models import cache_folder, model_files
 from ferlit.data.images import read_image
+from ferlit.data.landmark_sources import choose_landmarks
 from ferlit.data.landmarks import read_landmarks, select_49
-from ferlit.data.preparation import choose_landmarks, prepare_store
+from ferlit.data.preparation import prepare_store
 from ferlit.data.registration import register
 from ferlit.data.store import Store
 from ferlit.errors import DataError
