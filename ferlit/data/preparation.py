@@ -16,6 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -140,7 +141,13 @@ def prepare_store(
     partial_folder.mkdir(parents=True, exist_ok=True)
     mark.write_text(print_)
     make = partial(_make_face, root, source, detector)
-    dropped = _make_parts(records, make, partial_folder, workers or os.cpu_count() or 1, progress)
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # the workers are the threads
+    try:
+        workers = workers or os.cpu_count() or 1
+        dropped = _make_parts(records, make, partial_folder, workers, progress)
+    finally:
+        cv2.setNumThreads(threads)
     if len(dropped) == len(records):
         shutil.rmtree(partial_folder)
         raise DataError(
