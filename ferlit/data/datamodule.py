@@ -17,6 +17,7 @@ from ferlit.data.databases import Database, find_database
 from ferlit.data.dataset import Collate, FaceDataset, Sample
 from ferlit.data.folds import fold_splits, subject_folds
 from ferlit.data.preparation import prepare_store
+from ferlit.data.records import recordings
 from ferlit.data.samplers import BatchSampler, SeededBatches, ShardSampler, ShuffledBatches
 from ferlit.data.store import DESCRIPTION, Description, Store
 from ferlit.data.transforms import FaceTransform
@@ -151,9 +152,7 @@ class ExpressionDataModule(LightningDataModule):
         records = self.store.records
         numbers = {name: number for number, name in enumerate(self.classes)}
         self.labels = np.array([numbers.get(name, -1) for name in records["expression"]], np.int64)
-        still = records["sequence"] == ""
-        names = records["sequence"].where(~still, "still " + records.index.astype(str))
-        self.sequences = pd.factorize(names)[0].astype(np.int64)
+        self.sequences = recordings(records)
         if self.fold is not None:
             self.fold_of = subject_folds(records, self.folds)
             self.split = fold_splits(self.fold_of, self.fold, self.folds)

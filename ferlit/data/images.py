@@ -89,6 +89,24 @@ def read_image(root: Path, name: str) -> NDArray[np.uint8]:
         raise UnreadableImageError(f"{root / name}: {reason}") from error
 
 
+def check_grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The image, if it is a grey one.
+
+    Raises:
+        DataError: another shape or type.
+
+    >>> check_grey(np.zeros((2, 3), np.float32))
+    Traceback (most recent call last):
+        ...
+    ferlit.errors.DataError: an image of shape (2, 3) and type float32; expected grey uint8 (H, W)
+    """
+    if image.ndim != 2 or image.dtype != np.uint8 or image.size == 0:
+        raise DataError(
+            f"an image of shape {image.shape} and type {image.dtype}; expected grey uint8 (H, W)"
+        )
+    return image
+
+
 def csv_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     """The rows of a CSV file as texts, in the order that ``file.csv#k`` counts them.
 

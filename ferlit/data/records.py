@@ -20,7 +20,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ferlit.errors import DataError
 
@@ -97,6 +99,18 @@ def unread_files(records: pd.DataFrame) -> dict[str, str]:
     """The files that the reader could not read, each with the reason."""
     found: dict[str, str] = records.attrs.get(_UNREAD, {})
     return found
+
+
+def recordings(records: pd.DataFrame) -> NDArray[np.int64]:
+    """(n,) the number of every image's recording, in order of appearance; a still is one by itself.
+
+    >>> recordings(record_table([{"image": "a", "sequence": "s"}, {"image": "b"},
+    ...                          {"image": "c", "sequence": "s"}])).tolist()
+    [0, 1, 0]
+    """
+    is_still = records["sequence"] == ""
+    names = ("sequence " + records["sequence"]).where(~is_still, "still " + records["image"])
+    return pd.factorize(names)[0].astype(np.int64)
 
 
 def read_records(path: Path) -> pd.DataFrame:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ferlit.data.images import check_grey
 from ferlit.data.landmarks import select_49
 from ferlit.errors import DataError
 
@@ -128,7 +129,7 @@ def register(image: NDArray[np.uint8], landmarks: NDArray[np.floating]) -> NDArr
     >>> register(np.full((100, 100), 7, np.uint8), canonical_landmarks() + 20).max()
     np.uint8(7)
     """
-    image = _check_grey(image)
+    image = check_grey(image)
     height, width = image.shape
     if max(height, width) > _LARGEST_SIDE:
         raise DataError(f"the image has {width} x {height} pixels; a side has {_LARGEST_SIDE} most")
@@ -171,7 +172,7 @@ def pad_aligned(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     >>> bool((pad_aligned(face)[6:54, 6:54] == face).all())
     True
     """
-    image = _check_grey(image)
+    image = check_grey(image)
     if image.shape == (_ALIGNED_SIZE, _ALIGNED_SIZE):
         return np.pad(image, (FACE_SIZE - _ALIGNED_SIZE) // 2, mode="reflect")
     if image.shape == (FACE_SIZE, FACE_SIZE):
@@ -187,11 +188,3 @@ def pad_aligned(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _mirror(points: _Points) -> _Points:
     return tuple((2 * _CENTER - x, y) for x, y in points)
-
-
-def _check_grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    if image.ndim != 2 or image.dtype != np.uint8 or image.size == 0:
-        raise DataError(
-            f"an image of shape {image.shape} and type {image.dtype}; expected grey uint8 (H, W)"
-        )
-    return image

@@ -33,6 +33,11 @@ def run_folder(trainer: Trainer) -> Path:
     return Path(trainer.log_dir or trainer.default_root_dir)
 
 
+def is_trial(trainer: Trainer) -> bool:
+    """Whether this is a ``fast_dev_run``, which leaves nothing behind."""
+    return bool(trainer.fast_dev_run)  # type: ignore[attr-defined]
+
+
 class EpochSummary(Callback):
     """Prints one line an epoch, readable in a terminal and in a log file."""
 
@@ -62,7 +67,7 @@ class SaveSplit(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         folder = run_folder(trainer)
-        if trainer.is_global_zero:
+        if trainer.is_global_zero and not is_trial(trainer):
             folder.mkdir(parents=True, exist_ok=True)
             data = cast("ExpressionDataModule", trainer.datamodule)  # type: ignore[attr-defined]
             data.split_table().to_csv(folder / "split.csv", index=False)

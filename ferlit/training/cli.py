@@ -18,9 +18,10 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from ferlit.configurations import find_config
 from ferlit.data.datamodule import ExpressionDataModule
 from ferlit.errors import FerlitError
-from ferlit.training.callbacks import EpochSummary, SaveSplit, WriteResults
+from ferlit.training.callbacks import EpochSummary, SaveSplit, WriteResults, is_trial, run_folder
 from ferlit.training.logger import forget_after
 from ferlit.training.modules import ExpressionModule
+from ferlit.training.provenance import RecordRun, mark_finished
 
 logger = logging.getLogger(__name__)
 KEYWORDS = ("last", "best")  # the checkpoints of the newest run, by name
@@ -103,6 +104,9 @@ class FerlitCLI(LightningCLI):
         )
         if is_tested:
             self.trainer.test(self.model, datamodule=data, ckpt_path="best", verbose=False)
+        folder = run_folder(self.trainer)
+        if self.trainer.is_global_zero and not is_trial(self.trainer):
+            mark_finished(folder)
 
 
 def newest_checkpoint(runs: Path, name: str) -> Path:
@@ -141,7 +145,13 @@ def main(command: str, options: list[str]) -> None:
                     "class_path": "ferlit.training.RunLogger",
                     "init_args": {"save_dir": "runs", "name": "ferlit"},
                 },
-                "callbacks": [RichProgressBar(), EpochSummary(), SaveSplit(), WriteResults()],
+                "callbacks": [
+                    RichProgressBar(),
+                    EpochSummary(),
+                    RecordRun(),
+                    SaveSplit(),
+                    WriteResults(),
+                ],
             },
             parser_kwargs={"prog": "ferlit"},
             args=[command, *_find_configs(options)],

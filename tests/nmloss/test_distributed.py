@@ -47,6 +47,7 @@ def work(rank: int, folder: str, is_empty_somewhere: bool) -> None:
     plan = IdentityTupleSampler([0, 1] * 10, range(20), positives=2)  # type: ignore[arg-type]
     queries = [index for batch in plan for index in batch[::3]]
     torch.save((gradients, queries), f"{folder}/{rank}")
+    dist.barrier()  # gloo's threads may still hold tensors, and abort a process that ends
     dist.destroy_process_group()
 
 

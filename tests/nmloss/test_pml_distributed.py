@@ -118,6 +118,7 @@ def work(rank: int, folder: str) -> None:
         timeout=timedelta(seconds=30),
     )
     torch.save(in_wrappers(rank) | with_poor_batches(rank), f"{folder}/{rank}")
+    dist.barrier()  # as in test_distributed.py
     dist.destroy_process_group()
 
 

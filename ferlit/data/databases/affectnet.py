@@ -28,7 +28,7 @@ import pandas as pd
 
 from ferlit.data.databases.affectnet_lists import check_width, list_rows
 from ferlit.data.databases.base import Database, Option
-from ferlit.data.databases.counts import Published, check_counts
+from ferlit.data.databases.counts import Published
 from ferlit.data.databases.listing import (
     below,
     file_below,
@@ -105,8 +105,6 @@ def read_affectnet(root: Path, *, contempt: str = "yes") -> pd.DataFrame:
     )
     if records.empty:
         raise nothing_read(f"{root}: not one picture with its expression is there", unread)
-    # The reader compares, as the counts depend on its option.
-    check_counts(records, PUBLISHED[contempt], "affectnet")
     return records
 
 
@@ -214,6 +212,7 @@ AFFECTNET = Database(
     reader=read_affectnet,
     layout=_LAYOUT,
     has_identities=False,
+    published=lambda options: PUBLISHED[options["contempt"]],
     options=(
         Option(
             "contempt",

@@ -47,7 +47,8 @@ class Database:
             option decides, a function of the options.
         has_identities: Whether the records name the persons.
         sequence_rule: How the images of a sequence vote: "max" or "mean".
-        published: The published counts with the options at their defaults, where there are some.
+        published: The published counts with the options at their defaults, where there are some;
+            or a function from the options to them.
         options: What the user may choose.
         create: Writes the database into a folder that does not exist, where it can be made.
     """
@@ -59,7 +60,7 @@ class Database:
     is_aligned: bool | Callable[[Mapping[str, Any]], bool] = False
     has_identities: bool = True
     sequence_rule: Literal["max", "mean"] = "max"
-    published: Published | None = None
+    published: Published | Callable[[Mapping[str, Any]], Published] | None = None
     options: tuple[Option, ...] = ()
     create: Callable[..., None] | None = None
 
@@ -85,9 +86,9 @@ class Database:
             raise DataError(f"{source}: this folder is empty; expected: {self.layout}")
         records = self.reader(root, **chosen)
         records = validate_records(records, self.classes or EXPRESSIONS, source)
-        is_usual = all(chosen[option.name] == option.default for option in self.options)
-        if self.published is not None and is_usual:
-            check_counts(records, self.published, self.name)
+        published = self._published(chosen)
+        if published is not None:
+            check_counts(records, published, self.name)
         return records
 
     def needs_registration(self, options: Mapping[str, Any] | None = None) -> bool:
@@ -95,6 +96,12 @@ class Database:
         if callable(self.is_aligned):
             return not self.is_aligned(self.chosen(options or {}))
         return not self.is_aligned
+
+    def _published(self, chosen: Mapping[str, Any]) -> Published | None:
+        if callable(self.published):
+            return self.published(chosen)
+        is_usual = all(chosen[option.name] == option.default for option in self.options)
+        return self.published if is_usual else None
 
     def chosen(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The values of all options, the defaults where none is given.

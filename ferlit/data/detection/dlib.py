@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferlit.data.detection import Found
+from ferlit.data.images import check_grey
 from ferlit.data.landmarks import select_49
 from ferlit.errors import DataError
 
@@ -61,10 +62,7 @@ class DlibDetector:
         Raises:
             DataError: not a grey picture.
         """
-        if picture.ndim != 2 or picture.dtype != np.uint8 or picture.size == 0:
-            raise DataError(
-                f"an image of shape {picture.shape} and type {picture.dtype}; expected grey uint8"
-            )
+        check_grey(picture)
         detector, predictor = _loaded()
         scale = max(1.0, _SMALLEST / min(picture.shape))
         large = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from ferlit.data.detection import Found
 from ferlit.data.detection.blazeface import INPUT_SIZE, Detections, decode, suppress
 from ferlit.data.detection.squares import Square, centered_square, cut, overlapping_squares
+from ferlit.data.images import check_grey
 from ferlit.errors import DataError
 
 # The points of the mesh that stand for the 49 landmarks, in their order.
@@ -91,10 +92,7 @@ class MediaPipeDetector:
         Raises:
             DataError: not a grey picture.
         """
-        if picture.ndim != 2 or picture.dtype != np.uint8 or picture.size == 0:
-            raise DataError(
-                f"an image of shape {picture.shape} and type {picture.dtype}; expected grey uint8"
-            )
+        check_grey(picture)
         filling: list[Detections] = []
         for border in _BORDERS:
             square = centered_square(picture.shape, border)

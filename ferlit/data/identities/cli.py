@@ -12,7 +12,8 @@ from ferlit.data.identities import IDENTITIES, write_identities
 from ferlit.data.identities.clips import clip_identities
 from ferlit.data.identities.clusters import pair_scores
 from ferlit.data.identities.embeddings import ONNX_SIZE, make_embedder
-from ferlit.data.identities.persons import Persons, find_persons, name_clusters, units
+from ferlit.data.identities.persons import Persons, find_persons, name_clusters
+from ferlit.data.records import recordings
 from ferlit.data.store import Store
 from ferlit.errors import DataError
 
@@ -107,7 +108,7 @@ def _by_embeddings(store: Store, given: argparse.Namespace) -> Persons:
 def _agreement(records: pd.DataFrame, persons: Persons, known: NDArray[np.bool_]) -> str:
     """What the persons that the database names say about the clusters."""
     # The frames of a recording are together anyway: they would flatter the clusters.
-    first = known & ~pd.Series(units(records)).duplicated().to_numpy()
+    first = known & ~pd.Series(recordings(records)).duplicated().to_numpy()
     identities = records["identity"].to_numpy(str)
     precision, recall = pair_scores(persons.clusters[first], identities[first])
     return (

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ferlit.data.identities.clips import film_of
 from ferlit.data.identities.clusters import Clustering, cluster
+from ferlit.data.records import recordings
 
 
 class Persons(NamedTuple):
@@ -16,19 +17,6 @@ class Persons(NamedTuple):
 
     clusters: NDArray[np.int64]  # (n,)
     identities: list[str]
-
-
-def units(records: pd.DataFrame) -> NDArray[np.int64]:
-    """(n,) the number of every image's recording; a still is one by itself.
-
-    >>> from ferlit.data.records import record_table
-    >>> units(record_table([{"image": "a", "sequence": "s"}, {"image": "b"},
-    ...                     {"image": "c", "sequence": "s"}])).tolist()
-    [0, 1, 0]
-    """
-    is_still = records["sequence"] == ""
-    names = ("sequence " + records["sequence"]).where(~is_still, "still " + records["image"])
-    return pd.factorize(names)[0].astype(np.int64)
 
 
 def find_persons(
@@ -58,7 +46,7 @@ def find_persons(
     """
     order = records["image"].argsort().to_numpy()  # ties and turns follow the names of the images
     table = records.iloc[order].reset_index(drop=True)
-    table = table.assign(unit=units(table), film=table["image"].map(film_of))
+    table = table.assign(unit=recordings(table), film=table["image"].map(film_of))
     vectors = embeddings[order]
     found = np.full(len(table), -1, dtype=np.int64)
     for _, in_film in table.groupby("film"):

@@ -109,10 +109,14 @@ class Person:
     def movement(self, expression: str) -> dict[int, float]:
         """This person's action units at the apex of an expression: everyone's vary a little.
 
+        None for "neutral".
+
         >>> person = Person.random(np.random.default_rng(0))
         >>> sorted(person.movement("happiness"))
         [6, 12, 25]
         """
+        if expression == "neutral":
+            return {}
         rng = np.random.default_rng((self.style, sorted(EXPRESSIONS).index(expression)))
         return {
             unit: float(np.clip(value * self.intensity * rng.uniform(0.75, 1.2), 0, 1.2))

@@ -1,6 +1,5 @@
 """An official CK+ tree of synthetic people, with the database's quirks."""
 
-import shutil
 from pathlib import Path
 
 import cv2
@@ -8,6 +7,7 @@ import numpy as np
 from rich.progress import track
 
 from ferlit.data.databases.ckplus import CODES
+from ferlit.data.synthetic.drafts import draft_of
 from ferlit.data.synthetic.drawing import Pose, draw_face
 from ferlit.data.synthetic.person import EXPRESSIONS, Person, Points
 from ferlit.errors import DataError
@@ -67,21 +67,13 @@ def write_ckplus(
             raise ValueError(f"{name}={value}: from {least} to {most}")
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise DataError(f"{root} exists and is not an empty folder; choose another")
-    draft = root.with_name(root.name + ".partial")
-    shutil.rmtree(draft, ignore_errors=True)
-    try:
+    with draft_of(root) as draft:
         for number in track(range(subjects), "drawing people", disable=not progress):
             rng = np.random.default_rng((seed, number))
             count = expressions_per_subject or 5 + number % 3
             _write_subject(draft, SUBJECTS[number], rng, count, frames)
         for part in ("cohn-kanade-images", "Emotion"):
             (draft / part / ".DS_Store").write_bytes(b"\0\0\0\1Bud1")
-        if root.exists():
-            root.rmdir()
-        draft.rename(root)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
 
 
 def _write_subject(

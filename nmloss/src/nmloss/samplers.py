@@ -243,11 +243,12 @@ def _codes(name: str, values: Values) -> tuple[list[Hashable], Integers]:
     if isinstance(values, (np.ndarray, Tensor)) and values.ndim != 1:
         raise ValueError(f"{name} of shape {tuple(values.shape)}: needed is (n,)")
     entries = values.tolist() if isinstance(values, (np.ndarray, Tensor)) else list(values)
-    missing = [place for place, value in enumerate(entries) if _is_missing(value)]
-    if missing:
-        raise ValueError(f"{name}: {len(missing)} are missing, the first at {missing[0]}")
     try:
-        names = sorted(set(entries))
+        different = set(entries)
+        if any(map(_is_missing, different)):
+            missing = [place for place, value in enumerate(entries) if _is_missing(value)]
+            raise ValueError(f"{name}: {len(missing)} are missing, the first at {missing[0]}")
+        names = sorted(different)
     except TypeError as error:
         raise ValueError(
             f"{name}: they must be of one kind, all numbers or texts ({error})"

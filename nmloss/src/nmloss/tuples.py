@@ -27,9 +27,9 @@ class Tuples(ABC):
         positives: The positives.
         negatives: The negatives.
         has_query: Whether the query is one of its positives.
-        row_of: (B,) the tuple of each query, where some have the same; None: each its own.
     """
 
+    # (B,) the tuple of each query, where some have the same; None: each its own.
     row_of: Tensor | None = None
 
     def __init__(self, positives: Members, negatives: Members, has_query: bool) -> None:

@@ -63,6 +63,7 @@ def test_a_run_leaves_its_configuration_split_results_and_checkpoints(
         "config.yaml",
         "metrics.csv",
         "split.csv",
+        "run.json",
         "metrics.json",
         "confusion.csv",
         "confusion.png",
@@ -141,6 +142,8 @@ def stop_in_an_epoch(store: Store, runs: Path, sign: signal.Signals) -> tuple[Pa
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        # A suite that runs in the background ignores SIGINT, and its children would as well.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     last = runs / "ckplus" / "version_0" / "checkpoints" / "last.ckpt"
     deadline = time.monotonic() + 120
@@ -148,7 +151,7 @@ def stop_in_an_epoch(store: Store, runs: Path, sign: signal.Signals) -> tuple[Pa
         time.sleep(0.05)
     time.sleep(0.3)
     running.send_signal(sign)
-    errors = running.communicate()[1]
+    errors = running.communicate(timeout=60)[1]
     assert last.exists(), errors
     return last, running.returncode, errors
 

@@ -38,7 +38,7 @@ def aligned_face(person: Person, expression: str, rng: np.random.Generator) -> P
         expression: Which; "neutral" for none.
         rng: Draws where the head is and the camera's noise.
     """
-    movement = {} if expression == "neutral" else person.movement(expression)
+    movement = person.movement(expression)
     pose = Pose(x=rng.normal(0, 5), y=rng.normal(0, 5), angle=rng.normal(0, 0.05))
     return central(register(*draw_face(person, movement, pose, rng)))
 

@@ -1,39 +1,13 @@
 """What the trees of databases recorded in a laboratory have in common."""
 
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ferlit.data.synthetic.drawing import Pose, draw_face
 from ferlit.data.synthetic.person import Person
-from ferlit.errors import DataError
 
 Picture = NDArray[np.uint8]
-
-
-@contextmanager
-def new_tree(root: Path) -> Iterator[Path]:
-    """A draft of the tree, which gets the name ``root`` only when it is whole.
-
-    Raises:
-        DataError: ``root`` exists.
-    """
-    if root.exists():
-        raise DataError(f"{root} exists; choose another folder")
-    draft = root.with_name(root.name + ".partial")
-    shutil.rmtree(draft, ignore_errors=True)
-    try:
-        draft.mkdir(parents=True)
-        yield draft
-        draft.rename(root)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
 
 
 def face_of(
@@ -55,7 +29,7 @@ def face_of(
     Returns:
         (H, W) grey.
     """
-    movement = {} if expression == "neutral" else person.movement(expression)
+    movement = person.movement(expression)
     pose = Pose(x=rng.normal(0, 2), y=rng.normal(0, 2), angle=rng.normal(0, 0.01))
     partial = {unit: share * strength for unit, strength in movement.items()}
     picture, _ = draw_face(person, partial, pose, rng)

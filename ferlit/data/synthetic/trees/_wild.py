@@ -26,7 +26,7 @@ def photograph_of(
     Returns:
         (490, 640, 3) in OpenCV's order of the colours, and (68, 2) landmarks in its pixels.
     """
-    movement = {} if expression == "neutral" else person.movement(expression)
+    movement = person.movement(expression)
     pose = Pose(
         x=rng.uniform(-60, 60),
         y=rng.uniform(-10, 10),

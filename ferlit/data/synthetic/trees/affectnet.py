@@ -8,8 +8,8 @@ import numpy as np
 
 from ferlit.data.databases.affectnet import CODES
 from ferlit.data.databases.affectnet_lists import COLUMNS
+from ferlit.data.synthetic.drafts import new_tree
 from ferlit.data.synthetic.person import Person, Points
-from ferlit.data.synthetic.trees._laboratory import new_tree
 from ferlit.data.synthetic.trees._wild import cropped_face, face_box, photograph_of
 
 SIZE = (224, 224)

@@ -9,9 +9,9 @@ from ferlit.data.databases.ckplus import read_ckplus
 from ferlit.data.images import read_image
 from ferlit.data.landmarks import read_landmarks
 from ferlit.data.registration import register
+from ferlit.data.synthetic.drafts import new_tree
 from ferlit.data.synthetic.tree import write_ckplus
 from ferlit.data.synthetic.trees._aligned import central
-from ferlit.data.synthetic.trees._laboratory import new_tree
 
 
 def write_ck48(root: Path, *, tree: Path | None = None, seed: int = 0) -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from ferlit.data.synthetic.drafts import new_tree
 from ferlit.data.synthetic.drawing import draw_face
 from ferlit.data.synthetic.person import Person
-from ferlit.data.synthetic.trees._laboratory import new_tree
 
 _NAMES = {
     "neutral": "Neutral",
@@ -70,7 +70,7 @@ def write_csv_table(root: Path, *, seed: int = 0) -> None:
 
 
 def _write_face(root: Path, stem: str, person: Person, expression: str, share: float) -> None:
-    movement = {} if expression == "neutral" else person.movement(expression)
+    movement = person.movement(expression)
     partial = {unit: share * strength for unit, strength in movement.items()}
     picture, points = draw_face(person, partial)
     cv2.imwrite(str(root / "faces" / f"{stem}.png"), picture, [cv2.IMWRITE_PNG_COMPRESSION, 1])

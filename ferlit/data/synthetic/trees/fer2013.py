@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 
 from ferlit.data.databases.fer2013 import CODES
+from ferlit.data.synthetic.drafts import new_tree
 from ferlit.data.synthetic.person import Person
 from ferlit.data.synthetic.trees._aligned import Face, aligned_face, write_faces
-from ferlit.data.synthetic.trees._laboratory import new_tree
 
 FORMS = ("fer2013.csv", "icml_face_data.csv", "train.csv", "folders")
 # What the people are used for, and what the class folders are called.

@@ -7,9 +7,9 @@ import numpy as np
 
 from ferlit.data.databases.fer2013 import CODES
 from ferlit.data.databases.ferplus_votes import COLUMNS
+from ferlit.data.synthetic.drafts import new_tree
 from ferlit.data.synthetic.person import Person
 from ferlit.data.synthetic.trees._aligned import SIZE, Face, aligned_face, write_faces
-from ferlit.data.synthetic.trees._laboratory import new_tree
 
 FORMS = ("csv", "folders")
 _PARTS = {

@@ -5,8 +5,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from ferlit.data.synthetic.drafts import new_tree
 from ferlit.data.synthetic.person import Person
-from ferlit.data.synthetic.trees._laboratory import face_of, new_tree
+from ferlit.data.synthetic.trees._laboratory import face_of
 
 # The class folders with the expressions that they hold, and the splits of the people.
 FOLDERS = {

@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 
 from ferlit.data.databases.jaffe import CODES
+from ferlit.data.synthetic.drafts import new_tree
 from ferlit.data.synthetic.person import Person
-from ferlit.data.synthetic.trees._laboratory import face_of, new_tree
+from ferlit.data.synthetic.trees._laboratory import face_of
 
 # The last one is called like an expression.
 SUBJECTS = ("KA", "KL", "SA")

@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 
 from ferlit.data.databases.kdef import ANGLES, BLACK_BYTES, CODES, MISNAMED
+from ferlit.data.synthetic.drafts import new_tree
 from ferlit.data.synthetic.person import Person
-from ferlit.data.synthetic.trees._laboratory import Picture, face_of, new_tree
+from ferlit.data.synthetic.trees._laboratory import Picture, face_of
 
 SIZE = (562, 762)
 # By folder, the expressions that it holds; the last two have the misnamed pictures.

@@ -7,8 +7,9 @@ import cv2
 import numpy as np
 
 from ferlit.data.databases.mmi import CODES
+from ferlit.data.synthetic.drafts import new_tree
 from ferlit.data.synthetic.person import Person
-from ferlit.data.synthetic.trees._laboratory import Picture, face_of, new_tree
+from ferlit.data.synthetic.trees._laboratory import Picture, face_of
 from ferlit.errors import DataError
 
 WIDTH, HEIGHT = 720, 576

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferlit.data.databases.multipie import CAMERA_SETS, SHOWN
+from ferlit.data.synthetic.drafts import new_tree
 from ferlit.data.synthetic.drawing import draw_face
 from ferlit.data.synthetic.person import Person
-from ferlit.data.synthetic.trees._laboratory import new_tree
 
 # The people and their sessions; nobody is in all of the database's numbers.
 SUBJECTS = {"001": ("01", "02", "03", "04"), "002": ("01", "02"), "346": ("03", "04")}
@@ -62,9 +62,7 @@ def write_multipie(root: Path, *, seed: int = 0) -> None:
 
 def _write_recording(place: Path, person: Person, expression: str) -> None:
     subject, recording, session = place.parent.name, place.name, place.parents[2].name[-2:]
-    movement = _MOVEMENTS.get(expression)
-    if movement is None:
-        movement = {} if expression == "neutral" else person.movement(expression)
+    movement = _MOVEMENTS.get(expression) or person.movement(expression)
     picture, _ = draw_face(person, movement)
     for camera in (*CAMERA_SETS["frontal7"], *_MORE_CAMERAS):
         (place / camera).mkdir(parents=True)

@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 
 from ferlit.data.databases.oulu_casia import CLASSES, LIGHTS, SPECTRA
+from ferlit.data.synthetic.drafts import new_tree
 from ferlit.data.synthetic.person import Person
-from ferlit.data.synthetic.trees._laboratory import Picture, face_of, new_tree
+from ferlit.data.synthetic.trees._laboratory import Picture, face_of
 
 SIZE = (320, 240)
 PEOPLE = ("P001", "P002", "P080")

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 
 from ferlit.data.databases.rafdb import CODES
+from ferlit.data.synthetic.drafts import new_tree
 from ferlit.data.synthetic.person import Person
-from ferlit.data.synthetic.trees._laboratory import new_tree
 from ferlit.data.synthetic.trees._wild import cropped_face, face_box, photograph_of
 
 LIST = "list_patition_label.txt"

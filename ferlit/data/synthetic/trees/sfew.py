@@ -5,8 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from ferlit.data.synthetic.drafts import new_tree
 from ferlit.data.synthetic.person import Person
-from ferlit.data.synthetic.trees._laboratory import new_tree
 from ferlit.data.synthetic.trees._wild import cropped_face, photograph_of
 
 # The class folders with the expressions that they hold.

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ferlit.data.databases.kdef import KDEF, PUBLISHED, read_kdef
 from ferlit.data.images import read_image
 from ferlit.data.records import unread_files
-from ferlit.data.synthetic.trees._laboratory import new_tree
+from ferlit.data.synthetic.drafts import new_tree
 from ferlit.data.synthetic.trees.kdef import write_kdef
 from ferlit.errors import DataError
 
