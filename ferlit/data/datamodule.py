@@ -20,7 +20,7 @@ from ferlit.data.preparation import prepare_store
 from ferlit.data.records import recordings
 from ferlit.data.samplers import BatchSampler, SeededBatches, ShardSampler, ShuffledBatches
 from ferlit.data.store import DESCRIPTION, Description, Store
-from ferlit.data.transforms import FaceTransform
+from ferlit.data.transforms import Augmentation, FaceTransform
 from ferlit.errors import DataError
 
 
@@ -44,7 +44,7 @@ class ExpressionDataModule(LightningDataModule):
         eval_batch_size: The same in validation, test and prediction.
         num_workers: Processes that load images; 0 loads in the main process.
         seed: Fixes order and augmentation, together with the epoch.
-        flip: Probability of a horizontal flip in training.
+        augment: How training faces are varied beside the random crop.
         equalize: Equalise the histogram (Sec. 5.1).
         fit_plane: Subtract the fitted plane of grey values (Sec. 5.1).
     """
@@ -62,7 +62,7 @@ class ExpressionDataModule(LightningDataModule):
         eval_batch_size: int = 256,
         num_workers: int = 2,
         seed: int = 0,
-        flip: float = 0.5,
+        augment: Augmentation = Augmentation(),  # noqa: B008 - it is frozen
         equalize: bool = True,
         fit_plane: bool = True,
     ) -> None:
@@ -78,7 +78,9 @@ class ExpressionDataModule(LightningDataModule):
         self.eval_batch_size = eval_batch_size
         self.num_workers = num_workers
         self.seed = seed
-        transform = partial(FaceTransform, flip=flip, equalize=equalize, fit_plane=fit_plane)
+        self.equalize = equalize
+        self.fit_plane = fit_plane
+        transform = partial(FaceTransform, augment=augment, equalize=equalize, fit_plane=fit_plane)
         self.train_transform = transform(train=True)
         self.eval_transform = transform(train=False)
         self._is_prepared = False
@@ -119,6 +121,13 @@ class ExpressionDataModule(LightningDataModule):
     def sequence_rule(self) -> Literal["max", "mean"]:
         """How the images of a sequence vote: "max" or "mean"."""
         return self.source.sequence_rule
+
+    @property
+    def target_rule(self) -> str:
+        """What training does with the judgements of several people (FER+); "" without any."""
+        if isinstance(self.source, Description):
+            return self.source.target_rule
+        return self.source.rule_of_targets(self.reader)
 
     @property
     def store_path(self) -> Path:
@@ -169,6 +178,15 @@ class ExpressionDataModule(LightningDataModule):
                 self._rows(part, required=True)
 
     @property
+    def preprocessing(self) -> dict[str, Any]:
+        """How a picture becomes the network's input, for whoever uses the trained network."""
+        return {
+            "landmarks": self.store.description.landmarks,
+            "equalize": self.equalize,
+            "fit_plane": self.fit_plane,
+        }
+
+    @property
     def source_name(self) -> str:
         return f"{self.store.description.database} (store {self.store.folder})"
 
@@ -193,9 +211,24 @@ class ExpressionDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Sample]:
         rows = self._rows("train", required=True)
+        dataset = FaceDataset(
+            self.store.faces,
+            self.labels,
+            self.sequences,
+            rows,
+            self.train_transform,
+            self.store.targets,
+            draw_label=self.target_rule == "probability",
+        )
         return DataLoader(
-            self._dataset(rows, self.train_transform),
-            batch_sampler=SeededBatches(self._batches(rows), seed=self.seed, rank=self._rank),
+            dataset,
+            batch_sampler=SeededBatches(
+                self._batches(rows),
+                seed=self.seed,
+                rank=self._rank,
+                num_replicas=self._num_replicas,
+                tuple_size=sum(self.tuple_size or (1,)),
+            ),
             collate_fn=Collate(self.tuple_size),
             **self._loader_options(),
         )
@@ -233,12 +266,12 @@ class ExpressionDataModule(LightningDataModule):
             raise DataError(f"{self.source_name}: the split has no labelled {part} images")
         return rows
 
-    def _dataset(self, rows: NDArray[np.int64], transform: FaceTransform) -> FaceDataset:
-        return FaceDataset(self.store.faces, self.labels, self.sequences, rows, transform)
-
     def _eval_dataloader(self, rows: NDArray[np.int64]) -> DataLoader[Sample]:
+        dataset = FaceDataset(
+            self.store.faces, self.labels, self.sequences, rows, self.eval_transform
+        )
         return DataLoader(
-            self._dataset(rows, self.eval_transform),
+            dataset,
             batch_size=self.eval_batch_size,
             sampler=ShardSampler(len(rows), rank=self._rank, num_replicas=self._num_replicas),
             collate_fn=Collate(),

@@ -21,6 +21,8 @@ class Batch(NamedTuple):
         row: (B,) rows of the store's record table.
         sequence: (B,) numbers of the sequences; a still is a sequence of its own.
         tuple_size: (M, N) where the batch is laid out tuple after tuple, else None.
+        target: (B, K) what several people saw in the faces, where training learns that instead of
+            the labels, else None.
     """
 
     image: Tensor
@@ -28,6 +30,7 @@ class Batch(NamedTuple):
     row: Tensor
     sequence: Tensor
     tuple_size: tuple[int, int] | None = None
+    target: Tensor | None = None
 
 
 class Sample(NamedTuple):
@@ -37,6 +40,7 @@ class Sample(NamedTuple):
     label: int
     row: int
     sequence: int
+    target: Tensor | None = None
 
 
 class FaceDataset(Dataset[Sample]):
@@ -48,6 +52,8 @@ class FaceDataset(Dataset[Sample]):
         sequences: (n,) sequence numbers of all faces.
         rows: The rows that this dataset has.
         transform: From a face and a seed to the input.
+        targets: (n, K) what several people saw in all faces, to train on; None for the labels.
+        draw_label: Draw one label from the targets each time instead, with the image's seed.
     """
 
     def __init__(
@@ -57,12 +63,17 @@ class FaceDataset(Dataset[Sample]):
         sequences: NDArray[np.int64],
         rows: NDArray[np.int64],
         transform: FaceTransform,
+        targets: NDArray[np.float32] | None = None,
+        *,
+        draw_label: bool = False,
     ) -> None:
         self.faces = faces
         self.labels = labels
         self.sequences = sequences
         self.rows = rows
         self.transform = transform
+        self.targets = targets
+        self.draw_label = draw_label
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -72,7 +83,13 @@ class FaceDataset(Dataset[Sample]):
         index, seed = key if isinstance(key, tuple) else (key, 0)
         row = int(self.rows[index])
         image = self.transform(self.faces[row], seed)
-        return Sample(image, int(self.labels[row]), row, int(self.sequences[row]))
+        label, target = int(self.labels[row]), None
+        if self.targets is not None and self.draw_label:
+            shares = self.targets[row].astype(np.float64)
+            label = int(np.random.default_rng(seed).choice(len(shares), p=shares / shares.sum()))
+        elif self.targets is not None:
+            target = torch.from_numpy(np.array(self.targets[row]))
+        return Sample(image, label, row, int(self.sequences[row]), target)
 
 
 class Collate:
@@ -86,11 +103,12 @@ class Collate:
         self.tuple_size = tuple_size
 
     def __call__(self, samples: Sequence[Sample]) -> Batch:
-        images, labels, rows, sequences = zip(*samples, strict=True)
+        images, labels, rows, sequences, targets = zip(*samples, strict=True)
         return Batch(
             torch.stack(images),
             torch.tensor(labels),
             torch.tensor(rows),
             torch.tensor(sequences),
             self.tuple_size,
+            None if targets[0] is None else torch.stack(targets),
         )

@@ -1,15 +1,16 @@
 """A prepared store: the registered faces of a database, ready to train on.
 
 A folder: ``faces.npy`` (n x 60 x 60 uint8, memory-mapped), ``records.csv`` (the record table, row i
-for face i) and ``store.json`` (database, classes, how it was made, what was dropped). Beside them,
-for people: ``report.json``, ``contact_sheet.png`` and the checksums ``manifest.sha256``. Where the
-database does not name the persons, ``ferlit identities`` adds ``identities.csv``.
+for face i) and ``store.json`` (database, classes, how it was made, what was dropped); for FER+ also
+``targets.npy`` (n x K float32), what several people saw in the faces. Beside them, for people:
+``report.json``, ``contact_sheet.png`` and the checksums ``manifest.sha256``. Where the database
+does not name the persons, ``ferlit identities`` adds ``identities.csv``.
 """
 
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from ferlit.data.records import read_records
 from ferlit.errors import DataError
 
 FACES, RECORDS, DESCRIPTION = "faces.npy", "records.csv", "store.json"
+TARGETS = "targets.npy"
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Description:
         found: Number of images that the database has.
         dropped: The images that could not be prepared, each with the reason.
         ferlit_version: The version that made the store.
+        target_rule: What training does with ``targets.npy`` (see `Database.target_rule`); "" where
+            it learns the labels.
     """
 
     database: str
@@ -45,6 +49,7 @@ class Description:
     found: int
     dropped: dict[str, str] = field(default_factory=dict)
     ferlit_version: str = ""
+    target_rule: str = ""
 
     def write(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
@@ -77,12 +82,14 @@ class Store:
         description: What it holds.
         records: The record table, row i for face i.
         faces: (n, 60, 60) uint8, memory-mapped.
+        targets: (n, K) float32, what several people saw, where training learns that.
     """
 
     folder: Path
     description: Description
     records: pd.DataFrame
     faces: NDArray[np.uint8]
+    targets: NDArray[np.float32] | None = None
 
     @classmethod
     def open(cls, folder: Path, *, identities: bool = True) -> "Store":
@@ -98,15 +105,22 @@ class Store:
         """
         description = Description.read(folder / DESCRIPTION)
         records = read_records(folder / RECORDS)
-        try:
-            faces = np.load(folder / FACES, mmap_mode="r")
-        except (OSError, ValueError) as error:
-            raise DataError(f"{folder / FACES}: cannot be read ({error})") from error
-        if len(faces) != len(records):
-            raise DataError(
-                f"{folder}: {FACES} holds {len(faces)} faces and {RECORDS} {len(records)} rows; "
-                "prepare the store again"
-            )
+        faces = _load(folder / FACES, len(records))
+        targets = _load(folder / TARGETS, len(records)) if description.target_rule else None
         if identities and (folder / IDENTITIES).is_file():
             records = with_identities(records, folder / IDENTITIES)
-        return cls(folder, description, records, faces)
+        return cls(folder, description, records, faces, targets)
+
+
+def _load(path: Path, rows: int) -> NDArray[Any]:
+    """An array of the store, memory-mapped, with a row for each record."""
+    try:
+        values: NDArray[Any] = np.load(path, mmap_mode="r")
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({error})") from error
+    if len(values) != rows:
+        raise DataError(
+            f"{path.parent}: {path.name} holds {len(values)} rows and {RECORDS} {rows}; "
+            "prepare the store again"
+        )
+    return values

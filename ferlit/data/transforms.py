@@ -1,21 +1,76 @@
 """From a stored 60 x 60 face to the network's input (Liu et al. 2017, Sec. 5.1).
 
 Training takes a random 48 x 48 crop and flips it, evaluation takes the centre crop; both equalise
-the histogram, subtract a fitted plane of grey values and standardise the image.
+the histogram, subtract a fitted plane of grey values and standardise the image. `Augmentation` adds
+what the paper does not have.
 """
 
 import os
+from dataclasses import dataclass, fields
 from typing import Any
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else the import asks the network
 
 import albumentations as A
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ferlit.errors import UsageError
+
 INPUT_SIZE = 48
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How a training face is varied beside the random crop; the defaults are the paper's.
+
+    Args:
+        flip: Probability of a horizontal flip.
+        rotation: Turned by up to so many degrees to either side.
+        zoom: Enlarged or made smaller by up to this share of its size.
+        shift: Moved by up to so many pixels along both axes, beyond the crop's 6.
+        erase: Probability that a random rectangle, a fiftieth to a fifth of the face, is emptied
+            (Zhong et al., Random erasing data augmentation, AAAI 2020).
+
+    Raises:
+        UsageError: a value is out of range.
+
+    >>> Augmentation(rotation=10).flip
+    0.5
+    """
+
+    flip: float = 0.5
+    rotation: float = 0.0
+    zoom: float = 0.0
+    shift: int = 0
+    erase: float = 0.0
+
+    def __post_init__(self) -> None:
+        highest = {"flip": 1, "rotation": 180, "zoom": 0.5, "shift": 20, "erase": 1}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not 0 <= value <= highest[field.name]:
+                raise UsageError(f"{field.name}={value}: from 0 to {highest[field.name]}")
+
+    def before_crop(self) -> list[Any]:
+        """The steps on the 60 x 60 face; what moves into the picture is its mirror image."""
+        if not (self.rotation or self.zoom or self.shift):
+            return []
+        affine = A.Affine(
+            rotate=(-self.rotation, self.rotation),
+            scale=(1 - self.zoom, 1 + self.zoom),
+            translate_px=(-self.shift, self.shift),
+            border_mode=cv2.BORDER_REFLECT_101,
+            p=1.0,
+        )
+        return [affine]
+
+    def after_standardizing(self) -> list[Any]:
+        """The steps on the network's input, whose mean is 0."""
+        return [A.Erasing(scale=(0.02, 0.2), fill=0, p=self.erase)] if self.erase else []
 
 
 def subtract_plane(image: NDArray[Any]) -> NDArray[np.float32]:
@@ -65,8 +120,8 @@ class FaceTransform:
     loaded: augmentation does not depend on the number of workers, and a resumed run repeats it.
 
     Args:
-        train: Random crop and flip (True) or the centre crop (False).
-        flip: Probability of a horizontal flip in training.
+        train: Random crop and augmentation (True) or the centre crop (False).
+        augment: How training faces are varied.
         equalize: Equalise the histogram.
         fit_plane: Subtract the fitted plane of grey values.
 
@@ -76,16 +131,22 @@ class FaceTransform:
     """
 
     def __init__(
-        self, train: bool, *, flip: float = 0.5, equalize: bool = True, fit_plane: bool = True
+        self,
+        train: bool,
+        *,
+        augment: Augmentation = Augmentation(),
+        equalize: bool = True,
+        fit_plane: bool = True,
     ) -> None:
-        steps: list[Any] = (
-            [A.RandomCrop(INPUT_SIZE, INPUT_SIZE), A.HorizontalFlip(p=flip)]
-            if train
-            else [A.CenterCrop(INPUT_SIZE, INPUT_SIZE)]
-        )
+        crop = A.RandomCrop if train else A.CenterCrop
+        steps: list[Any] = augment.before_crop() if train else []
+        steps += [crop(INPUT_SIZE, INPUT_SIZE)]
+        steps += [A.HorizontalFlip(p=augment.flip)] if train else []
         steps += [A.Equalize(p=1.0)] if equalize else []
         steps += [SubtractPlane(p=1.0)] if fit_plane else []
-        self.pipeline = A.Compose([*steps, Standardize(p=1.0)])
+        steps += [Standardize(p=1.0)]
+        steps += augment.after_standardizing() if train else []
+        self.pipeline = A.Compose(steps)
         self.is_random = train
 
     def __call__(self, face: NDArray[np.uint8], seed: int = 0) -> Tensor:
@@ -93,7 +154,7 @@ class FaceTransform:
 
         Args:
             face: (60, 60) uint8.
-            seed: Fixes the crop and the flip.
+            seed: Fixes the crop and the augmentation.
 
         Returns:
             (1, 48, 48) float32.

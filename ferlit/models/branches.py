@@ -8,7 +8,7 @@ those of FC2 (D_input); the sizes of FC4 (D_output) and FC5 are not in the paper
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,13 @@ class Output(NamedTuple):
 
     logits: Tensor
     embedding: Tensor
+
+
+class Branches(Protocol):
+    """What follows the backbone: classes and, in training, an embedding."""
+
+    def __call__(self, features: Tensor) -> Output: ...
+    def classify(self, features: Tensor) -> Tensor: ...
 
 
 class ClassificationBranch(nn.Module):

@@ -7,8 +7,9 @@ its class path from a configuration.
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from lightning.pytorch import LightningModule
@@ -17,24 +18,21 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
+from ferlit.data.datamodule import ExpressionDataModule
 from ferlit.data.dataset import Batch
 from ferlit.errors import FerlitError
 from ferlit.evaluation.metrics import Predictions, SequenceAccuracy
-from ferlit.models import InceptionFER, OneBranch, Output, TwoBranch
+from ferlit.models import Branches, InceptionFER, OneBranch, Output, TwoBranch
 from ferlit.models.weights import load_matching_weights
+from ferlit.training.targets import TargetRule, mixup, softmax_loss
 from nmloss import tuple_indices
 
 logger = logging.getLogger(__name__)
 
+PREPROCESSING = "preprocessing"  # in a checkpoint, see `ExpressionDataModule.preprocessing`
+_LEAST = 1e-12  # a probability's, in a logarithm
 # Arguments that are no plain data, so that a checkpoint with them would not load safely.
 _OBJECTS = ["backbone", "branches", "optimizer", "lr_scheduler", "init_from", "metric_loss"]
-
-
-class Branches(Protocol):
-    """What follows the backbone: classes and, in training, an embedding."""
-
-    def __call__(self, features: Tensor) -> Output: ...
-    def classify(self, features: Tensor) -> Tensor: ...
 
 
 def adam(parameters: Any) -> torch.optim.Optimizer:
@@ -53,6 +51,10 @@ class ExpressionModule(LightningModule):
         optimizer: From the parameters to the optimiser.
         lr_scheduler: From the optimiser to a schedule that steps once an epoch.
         init_from: A checkpoint whose fitting weights are taken at the start of a fit.
+        label_smoothing: Share of each target that is spread over all classes.
+        mixup: Alpha of mixup (see `ferlit.training.targets.mixup`); 0 mixes nothing.
+        flip_average: Evaluate by the mean of the probabilities of a face and its mirror image.
+        target_rule: What the data's targets mean, see `ferlit.training.targets.softmax_loss`.
     """
 
     def __init__(
@@ -64,8 +66,18 @@ class ExpressionModule(LightningModule):
         optimizer: OptimizerCallable = adam,
         lr_scheduler: LRSchedulerCallable | None = None,
         init_from: Path | None = None,
+        label_smoothing: float = 0.0,
+        mixup: float = 0.0,
+        flip_average: bool = False,
+        target_rule: TargetRule = "",
     ) -> None:
         super().__init__()
+        if not 0 <= label_smoothing < 1:
+            raise FerlitError(f"label_smoothing={label_smoothing}: from 0 to below 1")
+        if mixup < 0 or (mixup and target_rule == "multi_target"):
+            raise FerlitError(
+                f"mixup={mixup}: it cannot be negative, nor mix targets several of which are right"
+            )
         self.save_hyperparameters(ignore=_OBJECTS)
         if "_instantiator" in self.hparams:  # built from a configuration: all of it is plain data
             self.save_hyperparameters()
@@ -81,6 +93,10 @@ class ExpressionModule(LightningModule):
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
         self.init_from = init_from
+        self.label_smoothing = label_smoothing
+        self.mixup = mixup
+        self.flip_average = flip_average
+        self.target_rule: TargetRule = target_rule
         self.train_accuracy = MulticlassAccuracy(len(classes), average="micro")
         self.val_accuracy = MulticlassAccuracy(len(classes), average="micro")
         self.val_sequence_accuracy = SequenceAccuracy(sequence_rule)
@@ -98,27 +114,39 @@ class ExpressionModule(LightningModule):
         """
         return cast("Branches", self.branches).classify(self.backbone(image))
 
+    def probabilities(self, image: Tensor) -> Tensor:
+        """(B, K) probabilities of (B, 1, 48, 48) faces, see ``flip_average``."""
+        probabilities: Tensor = self(image).float().softmax(1)
+        if self.flip_average:
+            probabilities = (probabilities + self(image.flip(3)).float().softmax(1)) / 2
+        return probabilities
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        if self.mixup:
+            seed = (torch.initial_seed() % 2**63, self.current_epoch, batch_idx, self.global_rank)
+            rng = np.random.default_rng(seed)  # a resumed run draws the same
+            batch = mixup(batch, len(self.classes), self.mixup, rng)
         logits = self(batch.image)
-        loss = F.cross_entropy(logits, batch.label)
+        loss = self._softmax_loss(logits, batch)
         self._log_training({"loss": loss}, logits, batch.label)
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        logits = self(batch.image)
-        self.val_loss.update(F.cross_entropy(logits, batch.label), len(batch.label))
-        self.val_accuracy.update(logits, batch.label)
-        self.val_sequence_accuracy.update(logits.softmax(1), batch.label, batch.sequence)
+        probabilities = self.probabilities(batch.image)
+        loss = F.nll_loss(probabilities.clamp_min(_LEAST).log(), batch.label)
+        self.val_loss.update(loss, len(batch.label))
+        self.val_accuracy.update(probabilities, batch.label)
+        self.val_sequence_accuracy.update(probabilities, batch.label, batch.sequence)
         self.log("val/loss", self.val_loss)
         self.log("val/accuracy", self.val_accuracy, prog_bar=True)
         self.log("val/sequence_accuracy", self.val_sequence_accuracy, prog_bar=True)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        self.predictions.update(batch.row, self(batch.image).softmax(1), batch.label)
+        self.predictions.update(batch.row, self.probabilities(batch.image), batch.label)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """(B, K) probabilities."""
-        probabilities: Tensor = self(batch.image).softmax(1)
+        probabilities = self.probabilities(batch.image)
         self.predictions.update(batch.row, probabilities, batch.label)
         return probabilities
 
@@ -127,11 +155,20 @@ class ExpressionModule(LightningModule):
             report = load_matching_weights(self, self.init_from, self.classes)
             logger.info("weights from %s\n%s", self.init_from, report.summary())
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Say how pictures become inputs, so that recognition sees what training saw."""
+        data = getattr(self.trainer, "datamodule", None)
+        if isinstance(data, ExpressionDataModule):
+            checkpoint[PREPROCESSING] = data.preprocessing
+
     def configure_optimizers(self) -> Any:
         optimizer = self.optimizer(self.parameters())
         if self.lr_scheduler is None:
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": self.lr_scheduler(optimizer)}
+
+    def _softmax_loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        return softmax_loss(logits, batch, self.target_rule, self.label_smoothing)
 
     def _log_training(self, losses: Mapping[str, Tensor], logits: Tensor, label: Tensor) -> None:
         for name, value in losses.items():
@@ -176,6 +213,8 @@ class JointModule(ExpressionModule):
         super().__init__(classes=classes, branches=branches, **module)
         if softmax_on not in ("query", "all"):
             raise FerlitError(f"softmax_on={softmax_on!r}; known are 'query' and 'all'")
+        if self.mixup:
+            raise FerlitError(f"mixup={self.mixup}: tuples cannot be mixed; use ExpressionModule")
         self.metric_loss = metric_loss
         self.alpha = alpha
         self.softmax_on = softmax_on
@@ -194,7 +233,8 @@ class JointModule(ExpressionModule):
         metric = self.metric_loss(output.embedding, batch.label, tuples)
         step = size if self.softmax_on == "query" else 1
         logits, label = output.logits[::step], batch.label[::step]
-        softmax = F.cross_entropy(logits, label)
+        target = None if batch.target is None else batch.target[::step]
+        softmax = self._softmax_loss(logits, batch._replace(label=label, target=target))
         loss: Tensor = softmax + self.alpha * metric
         losses = {"loss": loss, "softmax": softmax, "metric": metric}
         self._log_training(losses, logits, label)

@@ -1,11 +1,13 @@
 """What a reader of a database is."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ferlit.data.databases.counts import Published, check_counts
 from ferlit.data.records import EXPRESSIONS, validate_records
@@ -51,6 +53,10 @@ class Database:
             or a function from the options to them.
         options: What the user may choose.
         create: Writes the database into a folder that does not exist, where it can be made.
+        target_rule: Where several people judged each face: from the options to what training does
+            with their judgements, "probability", "crossentropy" or "multi_target" (see
+            `ferlit.data.databases.ferplus_votes`); "" where it learns the labels.
+        targets: From the root, the names of images, and the options, to their (n, K) targets.
     """
 
     name: str
@@ -63,6 +69,8 @@ class Database:
     published: Published | Callable[[Mapping[str, Any]], Published] | None = None
     options: tuple[Option, ...] = ()
     create: Callable[..., None] | None = None
+    target_rule: Callable[[Mapping[str, Any]], str] | None = None
+    targets: Callable[..., NDArray[np.float32]] | None = None
 
     def read(self, root: Path, options: Mapping[str, Any] | None = None) -> pd.DataFrame:
         """Read and validate the record table of the copy below ``root``.
@@ -96,6 +104,18 @@ class Database:
         if callable(self.is_aligned):
             return not self.is_aligned(self.chosen(options or {}))
         return not self.is_aligned
+
+    def rule_of_targets(self, options: Mapping[str, Any] | None = None) -> str:
+        """What training does with the judgements of several people; "" where it learns labels."""
+        return self.target_rule(self.chosen(options or {})) if self.target_rule else ""
+
+    def read_targets(
+        self, root: Path, images: Sequence[str], options: Mapping[str, Any] | None = None
+    ) -> NDArray[np.float32] | None:
+        """(n, K) what several people saw in the images, where training learns that."""
+        if self.targets is None or not self.rule_of_targets(options):
+            return None
+        return self.targets(root, images, **self.chosen(options or {}))
 
     def _published(self, chosen: Mapping[str, Any]) -> Published | None:
         if callable(self.published):

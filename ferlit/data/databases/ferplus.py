@@ -17,7 +17,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ferlit.data.databases.base import Database, Option
 from ferlit.data.databases.counts import Published
@@ -91,6 +93,24 @@ def read_ferplus(root: Path, *, votes: str = "majority") -> pd.DataFrame:
             unread,
         )
     return record_table(rows, unread)
+
+
+def read_ferplus_targets(
+    root: Path, images: Sequence[str], *, votes: str = "majority"
+) -> NDArray[np.float32]:
+    """What the ten people saw in some of the faces.
+
+    Args:
+        root: The folder, as in `read_ferplus`.
+        images: Names of n images of its record table.
+        votes: The rule.
+
+    Returns:
+        (n, 8) targets, see `ferlit.data.databases.ferplus_votes.vote_targets`.
+    """
+    unread: _Unread = {}
+    counts = {face.image: face.votes for face in _distinct(_faces(root, unread), unread)}
+    return vote_targets([counts[image] for image in images], votes).astype(np.float32)
 
 
 def _faces(root: Path, unread: _Unread) -> Iterator[_Face]:
@@ -199,4 +219,6 @@ FERPLUS = Database(
     options=(
         Option("votes", "majority", "the rule that makes labels of the votes", choices=RULES),
     ),
+    target_rule=lambda options: "" if options["votes"] == "majority" else str(options["votes"]),
+    targets=read_ferplus_targets,
 )

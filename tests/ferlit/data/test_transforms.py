@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from ferlit.data.transforms import FaceTransform, subtract_plane
+from ferlit.data.transforms import Augmentation, FaceTransform, subtract_plane
+from ferlit.errors import UsageError
 
 RNG = np.random.default_rng(0)
 FACE = RNG.integers(0, 256, (60, 60), dtype=np.uint8)
@@ -60,3 +61,55 @@ def test_seeds_cover_the_crops_and_both_flips() -> None:
     assert 30 < sum(rising) < 70
     distinct = {transform(FACE, seed).numpy().tobytes() for seed in range(100)}
     assert len(distinct) > 60
+
+
+STRONG = Augmentation(flip=0, rotation=15, zoom=0.1, shift=3, erase=0.5)
+
+
+def test_a_strong_augmentation_is_fixed_by_the_seed_and_leaves_evaluation_alone() -> None:
+    transform = FaceTransform(train=True, augment=STRONG)
+    first = [transform(FACE, seed) for seed in range(10)]
+    again = [transform(FACE, seed) for seed in reversed(range(10))][::-1]
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert len({image.numpy().tobytes() for image in first}) == 10
+    plain = FaceTransform(train=False)(FACE)
+    assert torch.equal(FaceTransform(train=False, augment=STRONG)(FACE), plain)
+
+
+def test_a_rotation_turns_the_face_by_up_to_its_angle() -> None:
+    """A vertical bar: its principal axis after the transform tells the angle."""
+    bar = np.zeros((60, 60), np.uint8)
+    bar[12:48, 28:32] = 255
+    only = Augmentation(flip=0, rotation=20)
+    transform = FaceTransform(train=True, augment=only, equalize=False, fit_plane=False)
+    angles = []
+    for seed in range(60):
+        y, x = np.nonzero(transform(bar, seed)[0].numpy() > 0)
+        axis = np.linalg.eigh(np.cov(x, y))[1][:, 1]
+        angles.append(np.degrees(np.arctan(axis[0] / axis[1])))
+    assert np.abs(angles).max() <= 20.5
+    assert min(angles) < -12
+    assert max(angles) > 12
+
+
+def test_a_zoom_changes_the_size() -> None:
+    disc = ((np.add.outer((np.arange(60) - 29.5) ** 2, (np.arange(60) - 29.5) ** 2)) < 144) * 255
+    only = Augmentation(flip=0, zoom=0.2)
+    transform = FaceTransform(train=True, augment=only, equalize=False, fit_plane=False)
+    radii = [np.sqrt((transform(disc.astype(np.uint8), seed)[0].numpy() > 0).sum() / np.pi)
+             for seed in range(40)]  # fmt: skip
+    assert 12 * 0.78 < min(radii) < 12 * 0.9
+    assert 12 * 1.1 < max(radii) < 12 * 1.22
+
+
+def test_erasing_empties_a_rectangle_at_the_mean() -> None:
+    transform = FaceTransform(train=True, augment=Augmentation(erase=1))
+    for seed in range(10):
+        empty = (transform(FACE, seed)[0] == 0).sum().item()
+        assert 0.015 * 48**2 < empty < 0.22 * 48**2
+
+
+@pytest.mark.parametrize("wrong", [{"flip": 2}, {"rotation": -1}, {"zoom": 0.9}, {"erase": 1.5}])
+def test_an_augmentation_out_of_range_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(UsageError, match=rf"{next(iter(wrong))}={next(iter(wrong.values()))}"):
+        Augmentation(**wrong)  # type: ignore[arg-type]
