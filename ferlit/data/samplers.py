@@ -6,6 +6,8 @@ from typing import Protocol, Self
 import numpy as np
 from torch.utils.data import Sampler
 
+from ferlit.errors import DataError
+
 
 class BatchSampler(Protocol):
     """What `SeededBatches` wraps: lists of indices, a new plan for each epoch."""
@@ -20,7 +22,9 @@ class ShuffledBatches:
 
     Where the images do not divide by the ranks, the last ones are left out of this epoch, so that
     every rank makes equally many steps. A last image alone joins the batch before it: batch
-    normalisation cannot train on one.
+    normalisation cannot train on one. But for these two, the k-th batches of all ranks together are
+    the k-th batch of one process with ``num_replicas * batch_size`` images, whose image
+    ``p * num_replicas + rank`` is image p of the rank.
 
     Args:
         count: Number of images.
@@ -28,6 +32,9 @@ class ShuffledBatches:
         seed: With the epoch it fixes the order.
         rank: This process.
         num_replicas: Number of processes.
+
+    Raises:
+        DataError: there are fewer images than processes.
 
     >>> batches = ShuffledBatches(5, batch_size=2, seed=0)
     >>> sorted(index for batch in batches for index in batch), len(batches)
@@ -37,6 +44,7 @@ class ShuffledBatches:
     def __init__(
         self, count: int, batch_size: int, *, seed: int, rank: int = 0, num_replicas: int = 1
     ) -> None:
+        _check_shares(count, num_replicas)
         self.count = count
         self.batch_size = batch_size
         self.seed = seed
@@ -61,25 +69,39 @@ class ShuffledBatches:
 
 
 class SeededBatches(Sampler[list[tuple[int, int]]]):
-    """Gives every index of a batch sampler a seed of its own, fixed by (seed, epoch, rank, place).
+    """Gives every index of a batch sampler a seed of its own, fixed by (seed, epoch, place).
 
     albumentations repeats the same random numbers in every worker and every epoch. With the seed
-    beside the index the augmentation depends neither on the worker nor on their number.
+    beside the index the augmentation depends neither on the worker nor on their number. The place
+    is that in the batch of all ranks together, so that they see the pixels that one process with
+    that batch would see.
 
     Args:
-        batches: The batch sampler.
-        seed: With the epoch and the rank it fixes all seeds.
+        batches: The batch sampler; its ranks share a batch image by image or tuple by tuple.
+        seed: With the epoch it fixes all seeds.
         rank: This process.
+        num_replicas: Number of processes.
+        tuple_size: Images of a tuple; 1 for single images.
 
     >>> batches = SeededBatches(ShuffledBatches(4, batch_size=2, seed=0), seed=0)
     >>> [len(batch) for batch in batches], batches.sampler is batches
     ([2, 2], True)
     """
 
-    def __init__(self, batches: BatchSampler, *, seed: int, rank: int = 0) -> None:
+    def __init__(
+        self,
+        batches: BatchSampler,
+        *,
+        seed: int,
+        rank: int = 0,
+        num_replicas: int = 1,
+        tuple_size: int = 1,
+    ) -> None:
         self.batches = batches
         self.seed = seed
         self.rank = rank
+        self.num_replicas = num_replicas
+        self.tuple_size = tuple_size
         self.epoch = 0
 
     @property
@@ -95,20 +117,30 @@ class SeededBatches(Sampler[list[tuple[int, int]]]):
         return len(self.batches)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        rng = np.random.default_rng((self.seed, self.epoch, self.rank))
-        for batch in self.batches:
-            seeds = rng.integers(2**31, size=len(batch)).tolist()
-            yield list(zip(batch, seeds, strict=True))
+        for number, batch in enumerate(self.batches):
+            rng = np.random.default_rng((self.seed, self.epoch, number))
+            shape = (-1, self.num_replicas, self.tuple_size)
+            seeds = rng.integers(2**31, size=len(batch) * self.num_replicas).reshape(shape)
+            yield list(zip(batch, seeds[:, self.rank].ravel().tolist(), strict=True))
 
 
 class ShardSampler(Sampler[int]):
     """Every ``num_replicas``-th image, in order, without padding: each is evaluated once.
+
+    Args:
+        count: Number of images.
+        rank: This process.
+        num_replicas: Number of processes.
+
+    Raises:
+        DataError: there are fewer images than processes.
 
     >>> list(ShardSampler(5, rank=1, num_replicas=2))
     [1, 3]
     """
 
     def __init__(self, count: int, *, rank: int = 0, num_replicas: int = 1) -> None:
+        _check_shares(count, num_replicas)
         self.shard = range(rank, count, num_replicas)
 
     def __len__(self) -> int:
@@ -116,3 +148,12 @@ class ShardSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         return iter(self.shard)
+
+
+def _check_shares(count: int, num_replicas: int) -> None:
+    """Refuse a share without an image: the others would wait for that process for ever."""
+    if 0 < count < num_replicas:
+        raise DataError(
+            f"{count} images cannot be shared by {num_replicas} processes; use fewer, "
+            f"for instance --trainer.devices={count} --trainer.num_nodes=1"
+        )

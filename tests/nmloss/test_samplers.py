@@ -188,7 +188,7 @@ def test_who_has_every_label_needs_no_fallback() -> None:
     assert planned.sources == (28 * 6, 0, 0)
 
 
-def test_the_plan_depends_on_seed_epoch_and_rank_alone() -> None:
+def test_the_plan_depends_on_seed_and_epoch_alone_and_is_shared_by_the_ranks() -> None:
     def plan(epoch: int = 0, **options: object) -> list[list[int]]:
         planned = sampler(**options)
         planned.sampler.set_epoch(epoch)
@@ -222,6 +222,54 @@ def test_the_ranks_share_the_queries_and_make_equally_many_batches(
     else:
         assert len(queries) == 981
         assert sum(queries.values()) - 981 < replicas
+
+
+def joined(ranks: Sequence[IdentityTupleSampler]) -> list[list[list[int]]]:
+    """The tuples of the k-th batches of all ranks: the first of each rank, then the second."""
+    size = ranks[0].positives + ranks[0].negatives
+    return [
+        np.reshape(batches, (len(ranks), -1, size)).swapaxes(0, 1).reshape(-1, size).tolist()
+        for batches in zip(*ranks, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("negatives", [None, 3, 8])
+@pytest.mark.parametrize("drop_last", [False, True])
+@pytest.mark.parametrize("replicas", [2, 3, 5])
+def test_the_ranks_together_see_the_batches_of_one_process(
+    replicas: int, drop_last: bool, negatives: int | None
+) -> None:
+    """Equal, but for the tuples that fill up the last batch where the queries do not divide."""
+    alike: dict[str, object] = {"drop_last": drop_last, "negatives": negatives}
+    alone = sampler(tuples_per_batch=4 * replicas, **alike)
+    ranks = [
+        sampler(tuples_per_batch=4, num_replicas=replicas, rank=rank, **alike)
+        for rank in range(replicas)
+    ]
+    for epoch in range(2):
+        for planned in (alone, *ranks):
+            planned.set_epoch(epoch)
+        expected, found = joined([alone]), joined(ranks)
+        extra = 0 if drop_last else -len(LABELS) % replicas
+        *firsts, last = found
+        assert firsts == expected[:-1]
+        assert last[: len(last) - extra] == expected[-1]
+        refilled = [members[0] for members in last[len(last) - extra :]]
+        assert refilled == [members[0] for members in expected[0][:extra]]
+        if extra == 0:
+            counts = np.sum([rank.sources for rank in ranks], axis=0)
+            assert tuple(counts) == alone.sources
+
+
+def test_the_plan_is_the_same_whatever_the_size_of_its_batches() -> None:
+    assert tuples(sampler(tuples_per_batch=1)) == tuples(sampler(tuples_per_batch=500))
+
+
+def test_more_processes_than_images_still_have_a_tuple_each() -> None:
+    labels, people = ["joy", "fear", "anger"], ["a", "b", "c"]
+    for rank in range(7):
+        planned = IdentityTupleSampler(labels, people, num_replicas=7, rank=rank)
+        assert [len(batch) for batch in planned] == [6 + 2]
 
 
 def test_without_shuffling_the_queries_come_in_order() -> None:

@@ -1,17 +1,15 @@
 """Batches of tuples for datasets whose images have a second label, the identity."""
 
-from collections.abc import Hashable, Iterator, Sequence
-from typing import Any, NamedTuple, Self
+from collections.abc import Iterator
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch.distributed as dist
-from numpy.random import Generator
-from numpy.typing import NDArray
-from torch import Tensor
 from torch.utils.data import Sampler
 
-Values = Sequence[Hashable] | NDArray[Any] | Tensor
-Integers = NDArray[np.int64]
+from nmloss.codes import Values, codes
+from nmloss.draws import Integers, Numbers, below, draw
+
 _CELLS_PER_BLOCK = 1 << 18  # 2 MB the array, so that memory stays flat over an epoch
 
 
@@ -40,10 +38,13 @@ class IdentityTupleSampler(Sampler[list[int]]):
     Positives are distinct images where there are enough. Where no other identity shows the label
     they are other images of the query's identity, or else the query itself.
 
-    The plan depends on (seed, epoch, rank) alone. The ranks share the queries; where these do not
-    divide, the first of the epoch's order serve twice, or with ``drop_last`` the last are left out,
-    so that all ranks have equally many batches. ``sources`` counts the negatives of the batches
-    yielded so far in the epoch. Memory is linear in the images, however many labels there are.
+    The plan depends on (seed, epoch) alone, and the ranks share it: the k-th batches of all ranks
+    together are the k-th batch of one process with ``num_replicas * tuples_per_batch`` tuples. Its
+    tuple ``t * num_replicas + rank`` is tuple t of the rank. All ranks have equally many: where the
+    queries do not divide by the ranks, the last batch has more, new tuples of the epoch's first
+    queries, fewer than there are ranks; with ``drop_last`` the last queries are left out instead.
+    ``sources`` counts the negatives of this rank's batches so far in the epoch. Memory is linear in
+    the images, however many labels there are.
 
     Args:
         labels: (n,) what the embedding should tell apart; integers, strings or a tensor.
@@ -85,8 +86,8 @@ class IdentityTupleSampler(Sampler[list[int]]):
         rank: int | None = None,
         seed: int = 0,
     ) -> None:
-        label_names, label_codes = _codes("labels", labels)
-        identity_names, identity_codes = _codes("identities", identities)
+        label_names, label_codes = codes("labels", labels)
+        identity_names, identity_codes = codes("identities", identities)
         if len(label_codes) != len(identity_codes):
             raise ValueError(
                 f"{len(label_codes)} labels and {len(identity_codes)} identities: "
@@ -152,20 +153,28 @@ class IdentityTupleSampler(Sampler[list[int]]):
         return -(-self._queries_per_rank() // self.tuples_per_batch)
 
     def __iter__(self) -> Iterator[list[int]]:
-        rng = np.random.default_rng((self.seed, self.epoch, self.rank))
-        queries = self._own_queries()
-        cells = self.tuples_per_batch * max(self.negatives, 1) * (self.positives + 1)
-        block = self.tuples_per_batch * max(1, _CELLS_PER_BLOCK // cells)
+        # Another stream than that of the order, which is drawn from (seed, epoch).
+        rng = np.random.default_rng((self.seed, self.epoch, 1))
+        queries, size = self._queries(), self.tuples_per_batch
+        of_all = self.num_replicas * size
+        cells = of_all * max(self.negatives, 1) * (self.positives + 1)
+        block = of_all * max(1, _CELLS_PER_BLOCK // cells)
+        own = slice(self.rank, None, self.num_replicas)
+        widths = self._numbers_per_tuple()
         served = np.zeros(self.positives + 1, dtype=np.int64)  # by each positive, by anyone
         for start in range(0, len(queries), block):
-            positives = self._draw_positives(queries[start : start + block], rng)
-            negatives, sources = self._draw_negatives(positives, rng)
+            shared = queries[start : start + block]
+            # A tuple's draws are its row of numbers: a rank skips those of the others unseen.
+            numbers = rng.random((len(shared), sum(widths)))[own]
+            of_positives, of_labels, of_images = np.split(numbers, np.cumsum(widths[:-1]), axis=1)
+            positives = self._draw_positives(shared[own], of_positives)
+            negatives, sources = self._draw_negatives(positives, of_labels, of_images)
             tuples = self._images[np.hstack([positives, negatives])]
-            for first in range(0, len(tuples), self.tuples_per_batch):
-                batch = slice(first, first + self.tuples_per_batch)
+            for first in range(0, len(tuples), size):
+                batch = slice(first, first + size)
                 served += np.bincount(sources[batch].ravel(), minlength=len(served))
-                own, *others, anyone = served.tolist()
-                self.sources = NegativeSources(own, sum(others), anyone)
+                own_images, *others, anyone = served.tolist()
+                self.sources = NegativeSources(own_images, sum(others), anyone)
                 yield tuples[batch].ravel().tolist()
 
     def _queries_per_rank(self) -> int:
@@ -174,19 +183,23 @@ class IdentityTupleSampler(Sampler[list[int]]):
             return batches * self.tuples_per_batch
         return -(-len(self._keys) // self.num_replicas)
 
-    def _own_queries(self) -> Integers:
-        """The places of this rank's queries; all ranks draw the same order and take every n-th."""
+    def _queries(self) -> Integers:
+        """The places of the queries of all ranks; rank r serves every n-th from the r-th."""
         order = self._places
         if self.shuffle:
             order = np.random.default_rng((self.seed, self.epoch)).permutation(order)
-        share, replicas = self._queries_per_rank(), self.num_replicas
-        return np.resize(order, share * replicas)[self.rank :: replicas]
+        return np.resize(order, self._queries_per_rank() * self.num_replicas)
+
+    def _numbers_per_tuple(self) -> tuple[int, int, int]:
+        """How many random numbers choose a tuple's positives, its labels and its negatives."""
+        is_label_drawn = self.negatives < self._num_labels - 1
+        return 2 * (self.positives - 1), 2 * self.negatives * is_label_drawn, self.negatives
 
     def _range(self, low: Integers, high: Integers) -> tuple[Integers, Integers]:
         """Where the images with keys from ``low`` to ``high - 1`` start and stop."""
         return np.searchsorted(self._keys, low), np.searchsorted(self._keys, high)
 
-    def _draw_positives(self, queries: Integers, rng: Generator) -> Integers:
+    def _draw_positives(self, queries: Integers, numbers: Numbers) -> Integers:
         """(Q, M) places: the query, then of its label's range what is outside its identity's."""
         keys = self._keys[queries]
         label = keys - keys % self._num_identities
@@ -196,73 +209,31 @@ class IdentityTupleSampler(Sampler[list[int]]):
         is_alone = own_stop - own_start == stop - start
         hole = np.where(is_alone, queries, own_start)
         size = np.where(is_alone, stop - start > 1, own_stop - own_start)
-        drawn = start[:, None] + _draw(stop - start - size, self.positives - 1, rng)
+        drawn = start[:, None] + draw(stop - start - size, numbers)
         drawn += np.where(drawn < hole[:, None], 0, size[:, None])
         return np.column_stack([queries, drawn])
 
-    def _draw_negatives(self, positives: Integers, rng: Generator) -> tuple[Integers, Integers]:
+    def _draw_negatives(
+        self, positives: Integers, of_labels: Numbers, of_images: Numbers
+    ) -> tuple[Integers, Integers]:
         """(Q, N) places, and the number of the positive whose identity served; M for anyone."""
         labels, people = np.divmod(self._keys[positives], self._num_identities)  # (Q, M)
-        label = self._other_labels(labels[:, 0], rng)[:, :, None] * self._num_identities
+        label = self._other_labels(labels[:, 0], of_labels)[:, :, None] * self._num_identities
         everybody = np.zeros_like(people[:, :1])
         low = np.hstack([people, everybody])[:, None]
         high = np.hstack([people + 1, everybody + self._num_identities])[:, None]
         start, stop = self._range(label + low, label + high)  # (Q, N, M+1)
         source = (start < stop).argmax(axis=2, keepdims=True)
-        drawn = rng.integers(
-            np.take_along_axis(start, source, axis=2), np.take_along_axis(stop, source, axis=2)
-        )
-        return drawn[:, :, 0], source[:, :, 0]
+        first, last = (np.take_along_axis(x, source, axis=2)[:, :, 0] for x in (start, stop))
+        return first + below(last - first, of_images), source[:, :, 0]
 
-    def _other_labels(self, labels: Integers, rng: Generator) -> Integers:
+    def _other_labels(self, labels: Integers, numbers: Numbers) -> Integers:
         """(Q, N) labels other than the query's."""
         others = self._num_labels - 1
         drawn = np.arange(self.negatives) % others
         if self.negatives < others:
-            drawn = _draw(np.full(len(labels), others), self.negatives, rng)
+            drawn = draw(np.full(len(labels), others), numbers)
         return drawn + (drawn >= labels[:, None])
-
-
-def _draw(counts: Integers, wanted: int, rng: Generator) -> Integers:
-    """(Q, wanted) numbers below each row's count, distinct where there are enough.
-
-    Floyd's algorithm on all rows at once: exact, with no second try.
-    """
-    drawn = np.empty((len(counts), wanted), dtype=np.int64)
-    is_enough = counts >= wanted
-    for column in range(wanted):
-        bound = np.where(is_enough, counts - wanted + column + 1, counts)
-        number = rng.integers(bound)
-        is_taken = (drawn[:, :column] == number[:, None]).any(axis=1)
-        drawn[:, column] = np.where(is_taken & is_enough, bound - 1, number)
-    return rng.permuted(drawn, axis=1)  # Floyd's sets are uniform, their order is not
-
-
-def _codes(name: str, values: Values) -> tuple[list[Hashable], Integers]:
-    """The different values, sorted, and the number of each entry's."""
-    if isinstance(values, (np.ndarray, Tensor)) and values.ndim != 1:
-        raise ValueError(f"{name} of shape {tuple(values.shape)}: needed is (n,)")
-    entries = values.tolist() if isinstance(values, (np.ndarray, Tensor)) else list(values)
-    try:
-        different = set(entries)
-        if any(map(_is_missing, different)):
-            missing = [place for place, value in enumerate(entries) if _is_missing(value)]
-            raise ValueError(f"{name}: {len(missing)} are missing, the first at {missing[0]}")
-        names = sorted(different)
-    except TypeError as error:
-        raise ValueError(
-            f"{name}: they must be of one kind, all numbers or texts ({error})"
-        ) from None
-    numbers = {value: number for number, value in enumerate(names)}
-    return names, np.array([numbers[value] for value in entries], dtype=np.int64)
-
-
-def _is_missing(value: Any) -> bool:
-    """None, "", NaN, or pandas' NA, which does not say whether it equals itself."""
-    try:
-        return value is None or value == "" or bool(value != value)
-    except TypeError:
-        return True
 
 
 def _is_distributed() -> bool:

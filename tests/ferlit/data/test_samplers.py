@@ -1,8 +1,12 @@
 from collections import Counter
+from collections.abc import Callable
 
+import numpy as np
 import pytest
 
 from ferlit.data.samplers import SeededBatches, ShardSampler, ShuffledBatches
+from ferlit.errors import DataError
+from nmloss import IdentityTupleSampler
 
 
 def test_an_epoch_has_every_image_once_in_a_new_order_each_time() -> None:
@@ -37,15 +41,65 @@ def test_no_last_batch_is_a_single_image(count: int, sizes: list[int]) -> None:
     assert len(batches) == len(sizes)
 
 
-def test_seeds_depend_on_epoch_and_rank_and_never_repeat_within_an_epoch() -> None:
-    def seeds(epoch: int, rank: int) -> list[int]:
-        batches = SeededBatches(ShuffledBatches(200, batch_size=16, seed=0), seed=0, rank=rank)
-        batches.sampler.set_epoch(epoch)
-        return [seed for batch in batches for _, seed in batch]
+Batches = list[list[tuple[int, int]]]
 
-    assert seeds(0, 0) == seeds(0, 0)
-    drawn = [set(seeds(epoch, rank)) for epoch in (0, 1) for rank in (0, 1)]
-    assert len(set.union(*drawn)) == 4 * 200
+
+def of_images(
+    batch_size: int, rank: int = 0, replicas: int = 1, count: int = 96, epoch: int = 0
+) -> Batches:
+    plan = ShuffledBatches(count, batch_size, seed=0, rank=rank, num_replicas=replicas)
+    batches = SeededBatches(plan, seed=0, rank=rank, num_replicas=replicas)
+    batches.sampler.set_epoch(epoch)
+    return list(batches)
+
+
+def of_tuples(tuples_per_batch: int, rank: int = 0, replicas: int = 1) -> Batches:
+    """Tuples of 3 + 2 images."""
+    plan = IdentityTupleSampler(
+        [k % 3 for k in range(96)],
+        [k // 6 for k in range(96)],
+        positives=3,
+        tuples_per_batch=tuples_per_batch,
+        rank=rank,
+        num_replicas=replicas,
+    )
+    batches = SeededBatches(plan, seed=0, rank=rank, num_replicas=replicas, tuple_size=5)
+    batches.sampler.set_epoch(1)
+    return list(batches)
+
+
+@pytest.mark.parametrize("replicas", [2, 3, 4])
+@pytest.mark.parametrize(("plan", "size"), [(of_images, 1), (of_tuples, 5)])
+def test_the_ranks_together_get_the_images_and_seeds_of_one_process(
+    plan: Callable[..., Batches], size: int, replicas: int
+) -> None:
+    alone = plan(5 * replicas)
+    ranks = [plan(5, rank, replicas) for rank in range(replicas)]
+    for whole, *shares in zip(alone, *ranks, strict=True):
+        parts = np.reshape(shares, (replicas, -1, size, 2)).swapaxes(0, 1)
+        assert parts.reshape(-1, 2).tolist() == np.array(whole).tolist()
+
+
+def test_seeds_differ_between_epochs_and_never_repeat_within_one() -> None:
+    assert of_images(16) == of_images(16)
+    drawn = [
+        seed
+        for epoch in (0, 1)
+        for rank in (0, 1)
+        for batch in of_images(16, rank, 2, count=400, epoch=epoch)
+        for _, seed in batch
+    ]
+    assert len(drawn) == 800
+    assert len(set(drawn)) == 800
+
+
+@pytest.mark.parametrize(
+    "sampler", [ShardSampler, lambda count, **ranks: ShuffledBatches(count, 4, seed=0, **ranks)]
+)
+def test_fewer_images_than_processes_are_refused(sampler: Callable[..., object]) -> None:
+    sampler(3, rank=2, num_replicas=3)
+    with pytest.raises(DataError, match=r"3 images cannot be shared by 4 .*--trainer\.devices=3"):
+        sampler(3, rank=0, num_replicas=4)
 
 
 def test_shards_hold_every_image_once() -> None:
