@@ -1,15 +1,16 @@
 """Speed and memory of a preparation: ``python -m benchmarks.preparation``.
 
-Trees of synthetic 240 x 184 photographs with landmark files, of two sizes. The peer is the bare
-work on one core: decode each picture and warp it. Memory is the peak of the process.
+Trees of synthetic 240 x 184 photographs with landmark files, of several sizes. The peer is the bare
+work on one core: decode each picture and warp it. Memory is the peak of the main process and that
+of its largest worker.
 """
 
 import argparse
 import resource
 import tempfile
 import time
-from functools import partial
 from multiprocessing import get_context
+from multiprocessing.queues import Queue
 from pathlib import Path
 
 import cv2
@@ -47,10 +48,10 @@ def read_with_landmarks(root: Path):  # type: ignore[no-untyped-def]
     return records.assign(landmarks=records["image"].str.replace(".jpg", ".txt"))
 
 
-def measure(root: Path, workers: int, is_bare: bool) -> None:
-    database = Database("folder", (), read_with_landmarks, "class folders")
+def measure(root: Path, workers: int, results: "Queue[float]") -> None:
+    """Prepare the tree; 0 workers do the bare work. Images a second go to ``results``."""
     start = time.perf_counter()
-    if is_bare:
+    if workers == 0:
         cv2.setNumThreads(1)
         records = read_with_landmarks(root)
         start = time.perf_counter()
@@ -58,32 +59,44 @@ def measure(root: Path, workers: int, is_bare: bool) -> None:
             register(read_image(root, image), select_49(read_landmarks(root / points)))
         count, name = len(records), "bare decode and warp, 1 core"
     else:
+        database = Database("folder", (), read_with_landmarks, "class folders")
         with tempfile.TemporaryDirectory() as folder:
             output = Path(folder, "store")
             store = prepare_store(database, root, output, workers=workers, progress=False)
             count, name = len(store.records), f"ferlit prepare, {workers} workers"
-    seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    rate = count / (time.perf_counter() - start)
+    own, children = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    busy = sum(usage.ru_utime + usage.ru_stime for usage in (own, children))
+    peaks = f"peak {own.ru_maxrss / 1024:.0f} MB"
+    if workers > 1:
+        peaks += f", largest worker {children.ru_maxrss / 1024:.0f} MB"
     print(
-        f"{count:7} images, {name:30} {count / seconds:7.0f} images/s, peak {peak:.0f} MB",
+        f"{count:7} images, {name:28} {rate:5.0f} images/s, processor {busy:.1f} s, {peaks}",
         flush=True,
     )
+    results.put(rate)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--images", type=int, nargs="+", default=[5_000, 50_000])
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--images", type=int, nargs="+", default=[5_000, 20_000, 50_000])
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     given = parser.parse_args()
+    context = get_context("spawn")
     for count in given.images:
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder, "tree")
             write_tree(root, count)
-            for is_bare in (True, False):
-                run = partial(measure, root, given.workers, is_bare)
-                process = get_context("spawn").Process(target=run)  # a peak never goes down
+            rates = []
+            for workers in (0, *given.workers):
+                results: Queue[float] = context.Queue()
+                # A process for each, as a peak never goes down.
+                process = context.Process(target=measure, args=(root, workers, results))
                 process.start()
+                rates.append(results.get())
                 process.join()
+            ratios = ", ".join(f"{rate / rates[0]:.2f}" for rate in rates[1:])
+            print(f"{count:7} images, ratio to the bare work: {ratios}", flush=True)
 
 
 if __name__ == "__main__":

@@ -50,7 +50,9 @@ def main(command: str, options: list[str]) -> None:
         help="folder with face_detection_short_range.tflite and face_landmark.tflite; by default "
         "they are fetched once through pip and kept in the user's cache",
     )
-    parser.add_argument("--workers", type=int, help="threads (default: one a core)")
+    parser.add_argument(
+        "--workers", type=int, help="at most so many processes (default: one a core)"
+    )
     parser.add_argument(
         "--resume", action="store_true", help="go on where an interrupted preparation stopped"
     )

@@ -1,6 +1,6 @@
 """A picture of a store's faces, one of each class and subject, for a person to look at."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ _PAPER, _INK = 255, 0
 
 
 def contact_sheet(
-    records: pd.DataFrame, faces: NDArray[np.uint8], classes: tuple[str, ...]
+    records: pd.DataFrame, face_of: Callable[[int], NDArray[np.uint8]], classes: tuple[str, ...]
 ) -> Image.Image:
     """One face of each class and subject: a row a class, a column a subject, in blocks.
 
@@ -26,7 +26,7 @@ def contact_sheet(
 
     Args:
         records: The record table.
-        faces: (n, 60, 60), row i for record i.
+        face_of: From the row of a record to its face, (60, 60).
         classes: The expressions, top to bottom.
 
     Returns:
@@ -34,7 +34,8 @@ def contact_sheet(
 
     >>> from ferlit.data.records import record_table
     >>> rows = [{"image": f"{k}.png", "expression": "fear", "identity": f"S{k}"} for k in range(30)]
-    >>> contact_sheet(record_table(rows), np.zeros((30, 60, 60), np.uint8), ("fear",)).size
+    >>> black = np.zeros((60, 60), np.uint8)
+    >>> contact_sheet(record_table(rows), lambda row: black, ("fear",)).size
     (1574, 156)
     """
     blocks = list(_blocks(records, classes))
@@ -52,7 +53,7 @@ def contact_sheet(
             draw.text((left + 2, top + 1), subject[:9], fill=_INK)
             for row, name in enumerate(classes):
                 if name in shown:
-                    face = Image.fromarray(np.asarray(faces[shown[name]]))
+                    face = Image.fromarray(face_of(shown[name]))
                     sheet.paste(face, (left, top + _HEADER + row * cell))
     return sheet
 

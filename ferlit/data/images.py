@@ -69,9 +69,10 @@ def read_image(root: Path, name: str) -> NDArray[np.uint8]:
     ...     read_image(Path(folder), "a.png")
     array([[255, 255, 255, 255], [255, 255, 255, 255], [255, 255, 255, 255]], dtype=uint8)
     """
-    file, has_row, row = name.partition("#")
-    path = root / file
     try:
+        is_whole = (root / name).is_file()  # whatever its name has of a "#"
+        file, has_row, row = (name, "", "") if is_whole else name.partition("#")
+        path = root / file
         if PurePath(file).is_absolute() or ".." in PurePath(file).parts:
             raise UnreadableImageError("the name leads out of the database's folder")
         if not path.is_file():

@@ -5,10 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ferlit.data.databases import Database
+from ferlit.data.databases.affectnet_lists import read_row_landmarks
 from ferlit.data.detection import Detector
+from ferlit.data.landmarks import read_landmarks
 from ferlit.errors import DataError
 
 LANDMARK_SOURCES = ("auto", "database", "mediapipe", "dlib", "none")
@@ -73,6 +77,25 @@ def make_detector(landmarks: str, models: Path | None = None) -> Detector | None
 
         return DlibDetector()
     return None
+
+
+def landmarks_of(root: Path, name: str) -> NDArray[np.float64]:
+    """Read the landmarks that come with an image.
+
+    Args:
+        root: The database's folder.
+        name: As the record table names them: a file with 68 points (see
+            `ferlit.data.landmarks.read_landmarks`), or ``list.csv#k`` for row k of a list of
+            AffectNet.
+
+    Returns:
+        (68, 2) or (49, 2) points.
+
+    Raises:
+        DataError: they cannot be read.
+    """
+    file, has_row, row = name.partition("#")
+    return read_row_landmarks(root / file, int(row)) if has_row else read_landmarks(root / file)
 
 
 def warn_of_missing(records: pd.DataFrame, landmarks: str) -> None:

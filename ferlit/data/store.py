@@ -34,11 +34,15 @@ class Description:
         sequence_rule: How the images of a sequence vote, "max" or "mean".
         landmarks: Where the landmarks came from, see `ferlit.data.landmark_sources`.
         fingerprint: Identifies the files that the store was made from and the way it was made.
-        found: Number of images that the database has.
+        found: Number of images that the database has, as far as it is known.
         dropped: The images that could not be prepared, each with the reason.
         ferlit_version: The version that made the store.
         target_rule: What training does with ``targets.npy`` (see `Database.target_rule`); "" where
             it learns the labels.
+        unread: Files and folders that could not be read, each with the reason; how many images are
+            in them is not known.
+        several: The images in which several faces were found, each with their number; the largest
+            was taken.
     """
 
     database: str
@@ -50,6 +54,8 @@ class Description:
     dropped: dict[str, str] = field(default_factory=dict)
     ferlit_version: str = ""
     target_rule: str = ""
+    unread: dict[str, str] = field(default_factory=dict)
+    several: dict[str, int] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")

@@ -2,7 +2,9 @@
 
 import json
 import logging
+import re
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,9 @@ from ferlit.data.store import Description, Store
 
 REPORT = "report.json"
 _MOST_REASONS = 10
+_UNLABELLED = "(not labelled)"
+# Paths and quoted values in a reason, which differ from image to image.
+_PARTICULAR = re.compile(r"'[^']*'|[^\s,;:]+/[^\s,;:]+|[\w.-]+\.[A-Za-z]{3,4}(?:#\d+)?(?=\W|$)")
 
 
 class WarningList(logging.Handler):
@@ -45,15 +50,18 @@ def summarise(
         warnings: What was warned of.
         seconds: How long it took.
     """
-    known = records[records["identity"] != ""]
-    by_subject = pd.crosstab(known["identity"], known["expression"])
+    named = records["expression"].replace("", _UNLABELLED)
+    is_known = records["identity"] != ""
+    by_subject = pd.crosstab(records.loc[is_known, "identity"], named[is_known])
     return {
         "database": description.database,
         "landmarks": description.landmarks,
         "found": description.found,
         "prepared": len(records),
-        "dropped": dict(Counter(description.dropped.values()).most_common()),
-        "classes": {name: _counts(rows) for name, rows in records.groupby("expression")},
+        "dropped": _by_kind(description.dropped),
+        "unread_files": _by_kind(description.unread),
+        "several_faces": len(description.several),
+        "classes": {name: _counts(rows) for name, rows in records.groupby(named)},
         "splits": {name: len(rows) for name, rows in records.groupby("split") if name},
         "images_by_subject": by_subject.to_dict("index"),
         "warnings": warnings,
@@ -76,7 +84,7 @@ def print_summary(store: Store, console: Console) -> None:
     labels = [*description.classes, *([""] if (records["expression"] == "").any() else [])]
     for label in [*labels, None]:
         rows = records if label is None else records[records["expression"] == label]
-        name = "all" if label is None else label or "(not labelled)"
+        name = "all" if label is None else label or _UNLABELLED
         cells = (str(count) for count in _counts(rows).values())
         table.add_row(name, *cells, end_section=label == labels[-1])
     console.print(table)
@@ -84,13 +92,56 @@ def print_summary(store: Store, console: Console) -> None:
     console.print(
         f"{description.found} images found, {len(records)} prepared, {len(dropped)} dropped"
     )
-    reasons = Counter(dropped.values()).most_common()
-    for reason, count in reasons[:_MOST_REASONS]:
-        example = next(image for image, why in dropped.items() if why == reason)
-        line = f"  {count} x {reason} ({example}{', ...' if count > 1 else ''})"
+    _print_reasons(dropped, console)
+    if unread := description.unread:
+        console.print(
+            f"{len(unread)} files or folders could not be read, how many images they hold is not "
+            "known:",
+            soft_wrap=True,
+        )
+        _print_reasons(unread, console)
+    if several := len(description.several):
+        console.print(f"several faces: {several} pictures, the largest taken")
+
+
+def list_reasons(lost: Mapping[str, str], most: int = 20) -> str:
+    """What was lost, with the reasons, a line each.
+
+    >>> print(list_reasons({"a.png": "truncated", "b.png": "missing"}, most=1))
+      a.png: truncated
+      and 1 more (store.json lists them all)
+    """
+    lines = [f"  {name}: {reason}" for name, reason in list(lost.items())[:most]]
+    if len(lost) > most:
+        lines.append(f"  and {len(lost) - most} more (store.json lists them all)")
+    return "\n".join(lines)
+
+
+def kind_of(reason: str) -> str:
+    """A reason without the names and values of the one image that it is about.
+
+    >>> kind_of("Landmarks/S005/a_landmarks.txt: 67 lines instead of 68")
+    '...: 67 lines instead of 68'
+    >>> kind_of("the expression '11'; known are 0 neutral"), kind_of("it has 48 x 48.5 pixels")
+    ('the expression ...; known are 0 neutral', 'it has 48 x 48.5 pixels')
+    """
+    return _PARTICULAR.sub("...", reason)
+
+
+def _by_kind(lost: Mapping[str, str]) -> dict[str, int]:
+    return dict(Counter(map(kind_of, lost.values())).most_common())
+
+
+def _print_reasons(lost: Mapping[str, str], console: Console) -> None:
+    """A line for each kind of reason, with an example."""
+    examples = {kind_of(reason): (name, reason) for name, reason in reversed([*lost.items()])}
+    kinds = _by_kind(lost)
+    for kind, count in list(kinds.items())[:_MOST_REASONS]:
+        name, reason = examples[kind]
+        line = f"  1 x {reason} ({name})" if count == 1 else f"  {count} x {kind} ({name}, ...)"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-    if len(reasons) > _MOST_REASONS:
-        console.print(f"  and {len(reasons) - _MOST_REASONS} more reasons (store.json lists all)")
+    if len(kinds) > _MOST_REASONS:
+        console.print(f"  and {len(kinds) - _MOST_REASONS} more reasons (store.json lists all)")
 
 
 def _counts(rows: pd.DataFrame) -> dict[str, int]:

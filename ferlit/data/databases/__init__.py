@@ -15,6 +15,7 @@ from ferlit.data.databases.multipie import MULTIPIE
 from ferlit.data.databases.oulu_casia import OULU_CASIA
 from ferlit.data.databases.rafdb import RAFDB
 from ferlit.data.databases.sfew import SFEW
+from ferlit.data.databases.staged import STAGED
 from ferlit.data.databases.synthetic import SYNTHETIC
 from ferlit.errors import DataError
 
@@ -49,6 +50,6 @@ def find_database(name: str) -> Database:
         DataError: there is none.
     """
     try:
-        return DATABASES[name]
+        return (DATABASES | STAGED)[name]
     except KeyError:
         raise DataError(f"unknown database {name!r}; known are {', '.join(DATABASES)}") from None

@@ -14,7 +14,7 @@ and the new one faces of 224 x 224 pixels, each with files of annotations::
     val_set/images/0.jpg         val_set/annotations/0_exp.npy
 
 The pictures of the new form are cut to the face, so they can be prepared with ``--landmarks none``;
-those of the old one need registration.
+those of the old one are registered by their own landmarks, or by the box where a row has none.
 """
 
 import logging
@@ -63,6 +63,7 @@ class _Found(NamedTuple):
     image: str  # below the root
     code: int
     split: str
+    landmarks: str = ""  # the row of a list
 
 
 def read_affectnet(root: Path, *, contempt: str = "yes") -> pd.DataFrame:
@@ -96,7 +97,12 @@ def read_affectnet(root: Path, *, contempt: str = "yes") -> pd.DataFrame:
         logger.info("%s: pictures of no expression are left out: %s", root, counts)
     records = record_table(
         (
-            {"image": picture.image, "expression": CODES[picture.code], "split": picture.split}
+            {
+                "image": picture.image,
+                "expression": CODES[picture.code],
+                "split": picture.split,
+                "landmarks": picture.landmarks,
+            }
             for picture in sorted(found, key=lambda picture: (picture.split, picture.image))
             if picture.code not in OTHERS
             and (contempt == "yes" or CODES[picture.code] != "contempt")
@@ -162,7 +168,7 @@ def _old_form(root: Path, unread: dict[str, str]) -> Iterator[_Found]:
     seen: set[str] = set()
     for split, path in lists.items():
         rows = list_rows(path, below(root, path), unread)
-        for place, name, width, expression in rows:
+        for place, name, width, expression, has_landmarks in rows:
             try:
                 code = _parse_code(expression)
                 if code in OTHERS:  # many of these have no face
@@ -178,7 +184,7 @@ def _old_form(root: Path, unread: dict[str, str]) -> Iterator[_Found]:
                 unread[place] = str(error)
             else:
                 seen.add(image)
-                yield _Found(image, code, split)
+                yield _Found(image, code, split, place if has_landmarks else "")
 
 
 def _read_annotation(path: Path) -> int:

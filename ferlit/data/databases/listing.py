@@ -1,5 +1,6 @@
 """Files of a database: in order, without what systems leave there, and never outside the root."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
@@ -8,6 +9,7 @@ from ferlit.errors import DataError
 IMAGES = frozenset(
     {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm"}
 )
+_ROW = re.compile(r"\.\w+#\d+$", re.ASCII)
 _STRAYS = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 _MOST_REASONS = 3
 
@@ -20,6 +22,15 @@ def is_stray(name: str) -> bool:
     """
     lower = name.lower()
     return lower.startswith((".", "readme")) or lower in _STRAYS
+
+
+def is_image(name: str) -> bool:
+    """Whether a name stands for one image: a picture, or a row of a table (``file#k``).
+
+    >>> [is_image(name) for name in ("a.PNG", "list.csv#7", "list.csv", "Sessions/1", "1/a.avi")]
+    [True, True, False, False, False]
+    """
+    return PurePosixPath(name).suffix.lower() in IMAGES or _ROW.search(name) is not None
 
 
 def image_files(folder: Path) -> list[Path]:

@@ -65,7 +65,8 @@ def read_mmi(root: Path, *, exclude: str = EXCLUDED) -> pd.DataFrame:
 
     Args:
         root: The folder that holds ``Sessions``.
-        exclude: Persons and videos to leave out, separated by commas; "" for none.
+        exclude: Persons and videos to leave out, separated by commas; "" for none. A warning names
+            those that are not there.
 
     Returns:
         The record table: the middle three frames of each video with one of the six expressions.
@@ -89,6 +90,7 @@ def read_mmi(root: Path, *, exclude: str = EXCLUDED) -> pd.DataFrame:
     rows: list[dict[str, object]] = []
     unread: dict[str, str] = {}
     sessions: dict[str, str] = {}  # by the name of the video
+    present: set[str] = set()  # persons and videos
     others = 0
     for folder in _folders(root / "Sessions"):
         session = below(root, folder)
@@ -105,6 +107,7 @@ def read_mmi(root: Path, *, exclude: str = EXCLUDED) -> pd.DataFrame:
             unread[name] = "the name does not tell person and video, as S001-100.avi does"
             continue
         video, person = match[1].upper(), match[2].upper()
+        present |= {video, person}
         if excluded & {video, person}:
             continue
         if video in sessions:
@@ -138,6 +141,12 @@ def read_mmi(root: Path, *, exclude: str = EXCLUDED) -> pd.DataFrame:
     if not rows:
         raise nothing_read(
             f"{root}: Sessions holds no video with one of the six expressions", unread
+        )
+    # The usual ones may be missing from a part of the database.
+    if lost := sorted(excluded - present - _excluded(EXCLUDED)):
+        some = ", ".join(lost[:5]) + (" ..." if len(lost) > 5 else "")
+        logger.warning(
+            "%s: %d names to exclude are no persons or videos there: %s", root, len(lost), some
         )
     if others:
         logger.info("%s: %d videos have no label or another one, and are left out", root, others)

@@ -4,38 +4,36 @@ A detector is made once, by `ferlit.data.detection.mediapipe` or `ferlit.data.de
 may then be called from several threads or sent to other processes.
 """
 
-from typing import NamedTuple, Protocol
-
 import numpy as np
 from numpy.typing import NDArray
 
+from ferlit.data.detection.found import Detector, Found
+from ferlit.data.detection.plausibility import is_plausible
 from ferlit.errors import DataError
 
-
-class Found(NamedTuple):
-    """A face in a picture; (0, 0) is the centre of the pixel at the upper left."""
-
-    points: NDArray[np.float64]  # (49, 2), see ferlit.data.landmarks
-    score: float  # how sure the detector is; only comparable within one detector
-    box: tuple[float, float, float, float]  # left, top, right, bottom
-
-    @property
-    def size(self) -> float:
-        """The area of the box in pixels.
-
-        >>> Found(np.zeros((49, 2)), 0.9, (10, 10, 30, 20)).size
-        200
-        """
-        left, top, right, bottom = self.box
-        return (right - left) * (bottom - top)
+__all__ = ["Detector", "Found", "largest_face", "plausible_faces"]
 
 
-class Detector(Protocol):
-    """What finds faces; may be called from several threads, and pickled."""
+def plausible_faces(detector: Detector, picture: NDArray[np.uint8]) -> list[Found]:
+    """The faces of a picture whose landmarks can be those of a face.
 
-    def __call__(self, picture: NDArray[np.uint8]) -> list[Found]:
-        """The faces of a grey picture (H, W), the largest first; [] where there is none."""
-        ...
+    Args:
+        detector: Finds the faces.
+        picture: (H, W) grey.
+
+    Returns:
+        The largest face first; at least one.
+
+    Raises:
+        DataError: there is no face, or what was found cannot be one.
+    """
+    found = detector(picture)
+    if not found:
+        raise DataError("no face was found in it")
+    faces = [face for face in found if is_plausible(face, picture.shape)]
+    if not faces:
+        raise DataError("the landmarks found are not those of a face")
+    return faces
 
 
 def largest_face(detector: Detector, picture: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -49,14 +47,13 @@ def largest_face(detector: Detector, picture: NDArray[np.uint8]) -> NDArray[np.f
         (49, 2) points.
 
     Raises:
-        DataError: there is no face.
+        DataError: there is no face, or what was found cannot be one.
 
-    >>> small, large = ((0, 0, 5, 5), (0, 0, 9, 9))
-    >>> faces = [Found(np.ones((49, 2)), 0.7, large), Found(np.zeros((49, 2)), 0.9, small)]
-    >>> largest_face(lambda picture: faces, np.zeros((9, 9), np.uint8))[0]
-    array([1., 1.])
+    >>> from ferlit.data.registration import canonical_landmarks
+    >>> large = Found(canonical_landmarks(), 0.7, (0, 0, 60, 60))
+    >>> small = Found(canonical_landmarks() / 2, 0.9, (0, 0, 30, 30))
+    >>> points = largest_face(lambda picture: [large, small], np.zeros((60, 60), np.uint8))
+    >>> bool((points == large.points).all())
+    True
     """
-    faces = detector(picture)
-    if not faces:
-        raise DataError("no face was found in it")
-    return faces[0].points
+    return plausible_faces(detector, picture)[0].points

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ferlit.data.detection import Found
+from ferlit.data.detection.found import Found
 from ferlit.data.images import check_grey
 from ferlit.data.landmarks import select_49
 from ferlit.errors import DataError

@@ -7,12 +7,14 @@ it, 49 of which stand for the landmarks. The files of both are found or fetched 
 BlazeFace wants a head with something around it that is not too small. So a picture is searched as a
 whole first; where there is no face, or one that fills more than half of it, the picture gets a
 black border, a quarter and then half as wide as its longer side; if there is still no face, its
-parts are searched, a half and a quarter as large, where the net has as many pixels.
+parts are searched, a half and a quarter as large, where the net has as many pixels. What cannot be
+a face (`plausibility`) does not end the search.
 """
 
 import math
 import os
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -21,8 +23,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ferlit.data.detection import Found
 from ferlit.data.detection.blazeface import INPUT_SIZE, Detections, decode, suppress
+from ferlit.data.detection.found import Found
+from ferlit.data.detection.plausibility import is_plausible
 from ferlit.data.detection.squares import Square, centered_square, cut, overlapping_squares
 from ferlit.data.images import check_grey
 from ferlit.errors import DataError
@@ -34,11 +37,12 @@ _EYES = (33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380)
 _OUTER_MOUTH = (61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181)
 _INNER_MOUTH = (82, 13, 312, 317, 14, 87)
 MESH_POINTS = _BROWS + _NOSE + _EYES + _OUTER_MOUTH + _INNER_MOUTH
+# Where the mesh has the first keypoints of the detector: the eyes, the nose's tip, the mouth.
+_SEEN_BY_BOTH = (_EYES[:6], _EYES[6:], (4,), _OUTER_MOUTH)
 _MESH = 468
 _MESH_SIZE = 192
 _OUTER_CORNERS = (33, 263)  # of the eyes, in the mesh
 _CROP = 1.5  # side of the mesh's crop over that of the face
-_PASSES = 2  # the second crop is made from the first mesh: better where the box is off
 
 _BORDERS = (0.0, 0.25, 0.5)
 _FILLS = 0.5  # of the searched square: the box of a larger face is unsure
@@ -87,12 +91,22 @@ class MediaPipeDetector:
             picture: (H, W) grey.
 
         Returns:
-            The largest face first; [] where there is none.
+            The largest face first; [] where there is none. Where nothing plausible is found, what
+            was found first.
 
         Raises:
             DataError: not a grey picture.
         """
         check_grey(picture)
+        first: list[Found] = []
+        for faces in self._searches(picture):
+            if any(is_plausible(face, picture.shape) for face in faces):
+                return faces
+            first = first or faces
+        return first
+
+    def _searches(self, picture: NDArray[np.uint8]) -> Iterator[list[Found]]:
+        """The faces found in one way after the other."""
         filling: list[Detections] = []
         for border in _BORDERS:
             square = centered_square(picture.shape, border)
@@ -100,29 +114,27 @@ class MediaPipeDetector:
             sides = found.boxes[:, 2:] - found.boxes[:, :2]
             if sides.max(initial=0) > _FILLS * square.side:
                 filling.append(found)
-            elif faces := self._faces(picture, found):
-                return faces
+            else:
+                yield self._faces(picture, found)
         for found in reversed(filling):
-            if faces := self._faces(picture, found):
-                return faces
+            yield self._faces(picture, found)
         for squares in overlapping_squares(picture.shape, INPUT_SIZE):
             each = [self._detect(picture, square) for square in squares]
             pooled = Detections(*(np.concatenate(parts) for parts in zip(*each, strict=True)))
-            if faces := self._faces(picture, suppress(pooled)):
-                return faces
-        return []
+            yield self._faces(picture, suppress(pooled))
 
     def _faces(self, picture: NDArray[np.uint8], found: Detections) -> list[Found]:
         """The detections that are faces for the mesh too, with their landmarks."""
         faces = []
         for box, keypoints, score in zip(*found, strict=True):
-            mesh, presence = self._mesh(picture, _crop_of_box(box, keypoints))
-            for _ in range(_PASSES - 1):
-                mesh, presence = self._mesh(picture, _crop_of_mesh(mesh))
+            # The second crop is made from the first mesh: better where the box is off.
+            first, _ = self._mesh(picture, _crop_of_box(box, keypoints))
+            mesh, presence = self._mesh(picture, _crop_of_mesh(first))
             if presence >= self.least_presence:
                 left, top, right, bottom = (box - 0.5).tolist()
                 points = mesh[list(MESH_POINTS)] - 0.5
-                faces.append(Found(points, float(score), (left, top, right, bottom)))
+                apart = _disagreement(box, keypoints, first, mesh)
+                faces.append(Found(points, float(score), (left, top, right, bottom), apart))
         return sorted(faces, key=lambda face: face.size, reverse=True)
 
     def _detect(self, picture: NDArray[np.uint8], square: Square) -> Detections:
@@ -173,6 +185,19 @@ def _crop_of_mesh(mesh: NDArray[np.float64]) -> _Crop:
     upright = mesh @ turn
     least, most = upright.min(axis=0), upright.max(axis=0)
     return _Crop(turn @ ((least + most) / 2), _CROP * float((most - least).max()), angle)
+
+
+def _disagreement(
+    box: NDArray[np.float64],
+    keypoints: NDArray[np.float64],
+    first: NDArray[np.float64],
+    mesh: NDArray[np.float64],
+) -> float:
+    """How far detector and mesh, and the two meshes, are apart, as a share of the box's side."""
+    center = [mesh[list(points)].mean(axis=0) for points in _SEEN_BY_BOTH]
+    from_detector = np.linalg.norm(keypoints[: len(center)] - center, axis=1).mean()
+    from_first = np.linalg.norm((mesh - first)[list(MESH_POINTS)], axis=1).mean()
+    return float((from_detector + from_first) / (box[2:] - box[:2]).max())
 
 
 def _rotation(angle: float) -> NDArray[np.float64]:

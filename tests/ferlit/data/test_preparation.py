@@ -7,16 +7,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
-from ferlit.data import preparation
+from ferlit.data import faces, parts
 from ferlit.data.databases import DATABASES
-from ferlit.data.detection.models import cache_folder, model_files
+from ferlit.data.detection import largest_face
+from ferlit.data.detection.mediapipe import MediaPipeDetector
 from ferlit.data.images import read_image
 from ferlit.data.landmark_sources import choose_landmarks
 from ferlit.data.landmarks import read_landmarks, select_49
 from ferlit.data.preparation import prepare_store
 from ferlit.data.registration import register
 from ferlit.data.store import Store
+from ferlit.data.summary import print_summary
+from ferlit.data.synthetic import Person, Pose, draw_face
 from ferlit.errors import DataError
 
 CKPLUS = DATABASES["ckplus"]
@@ -107,12 +111,9 @@ def test_models_that_are_not_there_are_named_before_anything_is_made(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.usefixtures("detector")
 def test_faces_are_found_where_no_landmarks_come_with_them(tree: Path, tmp_path: Path) -> None:
     """And lie where the database's own landmarks put them, but for a pixel or two."""
-    try:
-        model_files(cache_folder())
-    except DataError as error:
-        pytest.skip(f"needs the landmark models, which their first use fetches: {error}")
     own = prepare_store(CKPLUS, tree, tmp_path / "own", progress=False)
     found = prepare_store(CKPLUS, tree, tmp_path / "found", landmarks="mediapipe", progress=False)
     assert found.description.landmarks == "mediapipe"
@@ -134,7 +135,7 @@ def test_nothing_is_left_when_no_image_can_be_read(copy: Path, tmp_path: Path) -
 def test_an_interrupted_preparation_goes_on_with_its_finished_parts(
     tree: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(preparation, "_PART", 10)
+    monkeypatch.setattr(parts, "_PART", 10)
     made: list[str] = []
 
     def interrupt(root: Path, name: str) -> object:
@@ -143,7 +144,7 @@ def test_an_interrupted_preparation_goes_on_with_its_finished_parts(
             raise KeyboardInterrupt
         return read_image(root, name)
 
-    monkeypatch.setattr(preparation, "read_image", interrupt)
+    monkeypatch.setattr(faces, "read_image", interrupt)
     output = tmp_path / "store"
     with pytest.raises(KeyboardInterrupt):
         prepare_store(CKPLUS, tree, output, workers=1, progress=False)
@@ -160,6 +161,46 @@ def test_an_interrupted_preparation_goes_on_with_its_finished_parts(
         "report.json",
         "store.json",
     ]
+
+
+def test_of_several_faces_the_largest_is_taken_and_their_number_is_kept(
+    tmp_path: Path, detector: MediaPipeDetector, capsys: pytest.CaptureFixture[str]
+) -> None:
+    people = [Person.random(np.random.default_rng(seed)) for seed in (0, 1)]
+    small, large = (
+        draw_face(person, person.movement("happiness"), pose)[0]
+        for person, pose in zip(people, (Pose(scale=0.7), None), strict=True)
+    )
+    both = np.hstack([small[:, 120:520], large[:, 120:520]])
+    noise = np.random.default_rng(0).integers(0, 256, (200, 200)).astype(np.uint8)
+    (tmp_path / "root" / "happy").mkdir(parents=True)
+    for name, picture in (("alone", large), ("both", both), ("noise", noise)):
+        Image.fromarray(picture).save(tmp_path / "root" / "happy" / f"{name}.png")
+    store = prepare_store(
+        DATABASES["folder"],
+        tmp_path / "root",
+        tmp_path / "store",
+        landmarks="mediapipe",
+        progress=False,
+    )
+    assert store.description.several == {"happy/both.png": 2}
+    assert store.description.dropped == {"happy/noise.png": "no face was found in it"}
+    taken, alone = (register(picture, largest_face(detector, picture)) for picture in (both, large))
+    np.testing.assert_array_equal(store.faces, [alone, taken])
+    assert np.corrcoef(alone.ravel(), taken.ravel())[0, 1] > 0.9
+    report = json.loads((store.folder / "report.json").read_text())
+    assert report["several_faces"] == 1
+    print_summary(store, Console())
+    assert "several faces: 1 pictures, the largest taken" in capsys.readouterr().out
+
+
+def test_a_store_of_an_earlier_version_is_still_read(store: Store, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(store.folder, tmp_path / "store"))
+    description = json.loads((folder / "store.json").read_text())
+    for new in ("unread", "several", "target_rule"):
+        del description[new]
+    (folder / "store.json").write_text(json.dumps(description))
+    assert Store.open(folder).description == store.description
 
 
 def test_the_report_counts_what_was_made_and_dropped(copy: Path, tmp_path: Path) -> None:

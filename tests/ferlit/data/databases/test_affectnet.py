@@ -8,6 +8,7 @@ from hypothesis import given, settings
 
 from ferlit.data.databases.affectnet import AFFECTNET
 from ferlit.data.images import read_image
+from ferlit.data.landmark_sources import choose_landmarks, landmarks_of
 from ferlit.data.preparation import prepare_store
 from ferlit.data.records import EXPRESSIONS, unread_files
 from ferlit.data.synthetic.trees.affectnet import write_affectnet
@@ -48,7 +49,7 @@ def test_both_forms_hold_eight_expressions(form: str, request: pytest.FixtureReq
     for split, count in (("train", 2), ("val", 1)):
         shown = records.loc[records["split"] == split, "expression"]
         assert shown.value_counts().to_dict() == dict.fromkeys(EXPRESSIONS, count)
-    for column in ("identity", "sequence", "landmarks"):
+    for column in ("identity", "sequence"):
         assert set(records[column]) == {""}
 
 
@@ -209,6 +210,35 @@ def test_faces_of_the_new_form_are_prepared_without_landmarks(new: Path, tmp_pat
     )
     assert store.faces.shape == (21, 60, 60)
     assert store.description.classes == tuple(name for name in EXPRESSIONS if name != "contempt")
+
+
+def test_faces_of_the_old_form_are_registered_by_their_own_landmarks(
+    old: Path, new: Path, tmp_path: Path
+) -> None:
+    records = AFFECTNET.read(old)
+    assert choose_landmarks(AFFECTNET, records, "auto") == "database"
+    assert choose_landmarks(AFFECTNET, AFFECTNET.read(new), "auto") == "mediapipe"
+    store = prepare_store(AFFECTNET, old, tmp_path / "store", landmarks="database", progress=False)
+    assert len(store.faces) == len(records)
+    # The true landmarks bring the eyes of all faces to one place, where the skin around is lighter.
+    eyes = [store.faces[:, 17:23, x - 3 : x + 3].mean() for x in (20, 39)]
+    assert max(eyes) < store.faces[:, 28:34, [10, 49]].mean() - 10
+
+
+def test_the_landmarks_are_those_of_the_pictures_own_row(old: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(old, tmp_path / "tree"))
+    path = root / "Manually_Annotated_file_lists/training.csv"
+    header, *lines = path.read_text().splitlines()
+    fields = [line.split(",") for line in lines]
+    for number, row in enumerate(fields):
+        row[5] = ";".join(str(number + k / 100) for k in range(136))
+    path.write_text("\n".join([header, "", *(",".join(row) for row in fields)]))
+    records = AFFECTNET.read(root)
+    by_name = {row[0]: number for number, row in enumerate(fields)}
+    for record in records[records["split"] == "train"].itertuples():
+        points = landmarks_of(root, str(record.landmarks))
+        number = by_name[str(record.image).removeprefix("Manually_Annotated_Images/")]
+        np.testing.assert_allclose(points.ravel(), number + np.arange(136) / 100)
 
 
 def test_the_pictures_have_the_sizes_of_their_form(old: Path, new: Path) -> None:

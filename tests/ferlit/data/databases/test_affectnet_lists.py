@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ferlit.data.databases.affectnet import AFFECTNET, CODES
-from ferlit.data.databases.affectnet_lists import COLUMNS
+from ferlit.data.databases.affectnet_lists import COLUMNS, read_row_landmarks
 from ferlit.data.records import unread_files
+from ferlit.data.registration import canonical_landmarks, register
 from ferlit.data.synthetic.trees.affectnet import write_affectnet
 from ferlit.errors import DataError
 
@@ -161,3 +162,37 @@ def test_a_damaged_list_is_named_and_the_other_is_read(name: str, tmp_path: Path
         assert (records["split"] == split).sum() == left
         assert len(records) == 24 - rows + left
         assert any(place.startswith(f"{LISTS}/{name}") for place in unread_files(records))
+
+
+@pytest.mark.parametrize("points", ["", "1.5;2.5", "a;b", ";".join(["nan"] * 136)])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_row_without_landmarks_has_them_where_its_box_is(
+    points: str, end: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "training.csv"
+    others = [f"x{k}.jpg,0,0,{k},{k},,3,0,0" for k in range(1, 4)]
+    text = end.join([HEADER, "", *others, f"1/a.jpg,100,50,96,80,{points},3,0,0"])
+    path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    placed = read_row_landmarks(path, 3)
+    # A square of 96 about the middle of the box, twice as large as the central crop of a face.
+    np.testing.assert_allclose(placed, (canonical_landmarks() - 6 + 0.5) * 2 - 0.5 + (100, 42))
+    face = np.zeros((200, 300), np.uint8)
+    face[42:138, 100:196] = 255
+    registered = register(face, placed)
+    assert (registered[6:54, 6:54] == 255).all()
+    assert registered[:5].max() == registered[:, 55:].max() == 0
+
+
+@pytest.mark.parametrize("box", ["-1,-1,-1,-1", ",,,", "1,1,0,0", "1,1,nan,9"])
+def test_a_row_with_neither_landmarks_nor_a_box_is_an_error(box: str, tmp_path: Path) -> None:
+    path = tmp_path / "training.csv"
+    path.write_text(f"1/a.jpg,{box},,3,0,0\n")
+    with pytest.raises(DataError, match="row 0 has neither 68 landmarks nor a face's box"):
+        read_row_landmarks(path, 0)
+    with pytest.raises(DataError, match="the list has only 1 rows"):
+        read_row_landmarks(path, 1)
+
+
+def test_a_list_without_landmarks_and_boxes_promises_none(tmp_path: Path) -> None:
+    fill(tmp_path, "expression,face_width,subDirectory_filePath", "3, 99, 1/a.jpg")
+    assert AFFECTNET.read(tmp_path)["landmarks"].tolist() == [""]

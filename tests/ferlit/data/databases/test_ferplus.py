@@ -1,3 +1,4 @@
+import csv
 import logging
 from pathlib import Path
 
@@ -6,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ferlit.data import ExpressionDataModule
 from ferlit.data.databases.ferplus import FERPLUS, PUBLISHED
-from ferlit.data.databases.ferplus_votes import COLUMNS, RULES
+from ferlit.data.databases.ferplus_votes import COLUMNS, RULES, vote_targets
 from ferlit.data.images import read_image
+from ferlit.data.preparation import prepare_store
 from ferlit.data.records import EXPRESSIONS, unread_files
 from ferlit.data.synthetic.trees.ferplus import FORMS, write_ferplus
 from ferlit.errors import DataError
@@ -232,3 +235,50 @@ def test_no_bytes_of_a_label_file_stop_the_reader(
         assert set(records["split"]) >= {"train", "test"}
     finally:
         path.write_bytes(content)
+
+
+@pytest.mark.parametrize("rule", ["probability", "crossentropy", "multi_target"])
+def test_training_learns_what_the_people_saw(
+    rule: str, trees: dict[str, Path], tmp_path: Path
+) -> None:
+    store = prepare_store(
+        FERPLUS, trees["csv"], tmp_path / "store", options={"votes": rule}, progress=False
+    )
+    assert store.description.target_rule == rule
+    assert store.targets is not None
+    votes = {
+        row["Image name"]: [int(row[name]) for name in COLUMNS]
+        for row in csv.DictReader((trees["csv"] / "ferplus/fer2013new.csv").open())
+        if row["Image name"]
+    }
+    names = [f"fer{int(image.partition('#')[2]):07d}.png" for image in store.records["image"]]
+    expected = vote_targets([votes[name] for name in names], rule)
+    np.testing.assert_allclose(store.targets, expected, rtol=1e-6)
+
+    data = ExpressionDataModule(store=tmp_path / "store", num_workers=0, batch_size=8)
+    data.setup("fit")
+    assert data.target_rule == rule
+    draws: dict[int, set[int]] = {}
+    for epoch in range(10):
+        loader = data.train_dataloader()
+        loader.batch_sampler.set_epoch(epoch)  # type: ignore[union-attr]
+        for batch in loader:
+            if rule == "probability":
+                assert batch.target is None
+                for row, label in zip(batch.row.tolist(), batch.label.tolist(), strict=True):
+                    draws.setdefault(row, set()).add(label)
+            else:
+                np.testing.assert_array_equal(batch.target, store.targets[batch.row])
+    is_train = (store.records["split"] == "train").to_numpy()
+    if rule == "probability":  # each label is drawn sooner or later, and none that nobody saw
+        seen = {row: set(np.flatnonzero(store.targets[row])) for row in np.flatnonzero(is_train)}
+        assert draws.keys() == seen.keys()
+        assert all(labels <= seen[row] for row, labels in draws.items())
+        assert sum(len(labels) > 1 for labels in draws.values()) > 4
+    assert all(batch.target is None for batch in data.val_dataloader())
+
+
+def test_the_majority_is_learned_as_a_label(trees: dict[str, Path], tmp_path: Path) -> None:
+    store = prepare_store(FERPLUS, trees["csv"], tmp_path / "store", progress=False)
+    assert store.targets is None
+    assert not (tmp_path / "store" / "targets.npy").exists()

@@ -169,6 +169,16 @@ def test_who_is_left_out_is_an_option(
     assert records["identity"].nunique() == persons
 
 
+def test_a_name_to_leave_out_that_is_not_there_is_warned_of(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    MMI.read(root)
+    assert "to exclude" not in caplog.text  # the usual ones may be missing from a part
+    present = MMI.read(root)["identity"].iloc[0]
+    MMI.read(root, {"exclude": f"S021,{present},S999,S001-999"})
+    assert "2 names to exclude are no persons or videos there: S001-999, S999" in caplog.text
+
+
 @pytest.mark.parametrize("name", ["S21", "S021-", "106", "S021;S002-106"])
 def test_something_else_cannot_be_left_out(name: str, root: Path) -> None:
     with pytest.raises(DataError, match=f"{name!r} is neither a person, as S021, nor a video"):
