@@ -16,11 +16,23 @@ COMMANDS = {
     "validate": ("evaluate a checkpoint on the validation split", "ferlit.training.cli:main"),
     "test": ("evaluate a checkpoint on the test split", "ferlit.training.cli:main"),
     "predict": ("write a checkpoint's probabilities for all images", "ferlit.training.cli:main"),
+    "crossval": ("train and compare systems on every fold", "ferlit.training.crossval:main"),
     "prepare": ("turn a database into a prepared store", "ferlit.data.cli:main"),
     "identities": (
         "name the persons of a store whose database does not",
         "ferlit.data.identities.cli:main",
     ),
+    "stages": (
+        "train in stages, each from the weights of the one before",
+        "ferlit.training.stages:main",
+    ),
+    "recognise": (
+        "recognise the faces of pictures, folders, videos, a camera",
+        "ferlit.inference.cli:main",
+    ),
+    "report": ("what the runs in a folder gave, as one page", "ferlit.evaluation.report:main"),
+    "export": ("write a checkpoint as ONNX or pt2", "ferlit.inference.export:main"),
+    "demo": ("a local web page that recognises faces", "ferlit.inference.demo:main"),
 }
 
 
@@ -78,6 +90,8 @@ def main(arguments: list[str] | None = None) -> int:
     except UsageError as error:
         print(f"ferlit {command}: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        raise  # no failure: `entry_point` ends quietly
     except Exception as error:
         if os.environ.get("FERLIT_DEBUG"):
             raise

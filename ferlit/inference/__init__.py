@@ -1,0 +1,1 @@
+"""Inference: trained networks on pictures, folders, videos and cameras, and their export."""

@@ -1,0 +1,68 @@
+"""One answer for a sequence of frames: a video, or the pictures of a folder.
+
+The frames vote by the rule of the evaluation (Liu et al. 2017, Sec. 5.3): each by its largest face,
+as nobody is followed from frame to frame. A frame without a face has no vote.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from ferlit.evaluation.metrics import Rule, sequence_predictions
+from ferlit.inference.recogniser import Face
+
+
+class Answer(NamedTuple):
+    """What a sequence shows."""
+
+    clip: str  # the video or the folder
+    rule: Rule
+    frames: int
+    with_face: int  # of the frames
+    label: str  # "" where no frame has a face
+    scores: dict[str, float]  # of each class the highest or the mean probability, by the rule
+
+
+class Votes:
+    """Collects the frames of a sequence.
+
+    Args:
+        clip: Name of the sequence.
+        classes: The K expressions.
+        rule: "max" or "mean", see `ferlit.evaluation.metrics.sequence_predictions`.
+
+    >>> votes = Votes("film.avi", ["anger", "fear"], "max")
+    >>> votes.add([Face((0, 0, 9, 9), None, "fear", {"anger": 0.2, "fear": 0.8}, None)])
+    >>> votes.add([])
+    >>> votes.answer()[2:5]
+    (2, 1, 'fear')
+    """
+
+    def __init__(self, clip: str, classes: Sequence[str], rule: Rule) -> None:
+        self.clip = clip
+        self.classes = tuple(classes)
+        self.rule = rule
+        self.frames = 0
+        self.probabilities: list[tuple[float, ...]] = []
+
+    def add(self, faces: Sequence[Face]) -> None:
+        """Add a frame with its faces, the largest first."""
+        self.frames += 1
+        if faces:
+            self.probabilities.append(tuple(faces[0].probabilities.values()))
+
+    def answer(self) -> Answer:
+        """What the frames so far show."""
+        voters = len(self.probabilities)
+        label, scores = "", {}
+        if voters:
+            votes = np.array(self.probabilities)
+            _, winner = sequence_predictions(
+                torch.from_numpy(votes), torch.zeros(voters, dtype=torch.long), self.rule
+            )
+            label = self.classes[int(winner[0])]
+            each = votes.max(axis=0) if self.rule == "max" else votes.mean(axis=0)
+            scores = dict(zip(self.classes, each.tolist(), strict=True))
+        return Answer(self.clip, self.rule, self.frames, voters, label, scores)

@@ -1,0 +1,117 @@
+"""The faces of a picture, cut out exactly as a preparation cuts out those of the training."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferlit.data.detection import Detector, plausible_faces
+from ferlit.data.landmark_sources import make_detector
+from ferlit.data.registration import pad_aligned, register
+from ferlit.errors import DataError, UsageError
+
+logger = logging.getLogger(__name__)
+
+FINDERS = ("mediapipe", "dlib")
+ALIGNED = "none"  # the pictures are cropped faces
+
+
+class Cut(NamedTuple):
+    """A face of a picture, before it is recognised."""
+
+    face: NDArray[np.uint8]  # (60, 60)
+    box: tuple[float, float, float, float]  # left, top, right, bottom
+    points: NDArray[np.float64] | None = None  # (49, 2), where they were looked for
+    score: float | None = None  # of the detector
+
+
+def choose_finder(trained_with: str, wanted: str | None = None) -> str:
+    """What finds the faces: what the model was trained with, unless something else is wanted.
+
+    A database's own landmarks do not come with other pictures, so that mediapipe takes their place.
+    It also does for a model that was trained on aligned faces: a picture taken whole for a face
+    would get a label even if there is none in it.
+
+    Args:
+        trained_with: See `ferlit.inference.classifiers.Preprocessing`.
+        wanted: "mediapipe", "dlib", or "none" where the pictures are cropped faces.
+
+    Returns:
+        One of these three.
+
+    Raises:
+        UsageError: something else is wanted.
+
+    >>> choose_finder("database"), choose_finder("dlib"), choose_finder("mediapipe", "none")
+    ('mediapipe', 'dlib', 'none')
+    """
+    if wanted is not None:
+        if wanted not in (*FINDERS, ALIGNED):
+            raise UsageError(
+                f"landmarks={wanted!r}; known are mediapipe, dlib and none (cropped faces)"
+            )
+        return wanted
+    if trained_with in FINDERS:
+        return trained_with
+    if trained_with == ALIGNED:
+        logger.info(
+            "the model was trained on cropped faces; mediapipe finds the faces here. If the "
+            "pictures are cropped faces as well, say so with --aligned (landmarks='none')"
+        )
+    else:
+        logger.info(
+            "the model was trained with the %s's landmarks; mediapipe finds them here, which puts "
+            "the eyes about a pixel elsewhere",
+            trained_with,
+        )
+    return FINDERS[0]
+
+
+@dataclass(frozen=True)
+class FaceFinder:
+    """Finds the faces of a picture and registers them.
+
+    Args:
+        detector: Finds faces and landmarks; None where every picture is a cropped face.
+
+    >>> (cut,) = FaceFinder(None)(np.zeros((48, 48), np.uint8))
+    >>> cut.face.shape, cut.box
+    ((60, 60), (-0.5, -0.5, 47.5, 47.5))
+    """
+
+    detector: Detector | None
+
+    @classmethod
+    def of(cls, landmarks: str, models: Path | None = None) -> "FaceFinder":
+        """What `choose_finder` chose.
+
+        Args:
+            landmarks: The choice.
+            models: See `ferlit.data.landmark_sources.make_detector`.
+
+        Raises:
+            DataError: the models cannot be had, or dlib is not installed.
+        """
+        return cls(make_detector(landmarks, models))
+
+    def __call__(self, picture: NDArray[np.uint8]) -> list[Cut]:
+        """The faces of a grey picture (H, W), the largest first; [] where there is none."""
+        if self.detector is None:
+            height, width = picture.shape
+            return [Cut(pad_aligned(picture), (-0.5, -0.5, width - 0.5, height - 0.5))]
+        try:
+            faces = plausible_faces(self.detector, picture)
+        except DataError:  # there is none
+            return []
+        cuts = []
+        for found in faces:
+            try:
+                face = register(picture, found.points)
+            except DataError as error:  # most of it lies outside of the picture
+                logger.debug("a face at %s was left out: %s", found.box, error)
+                continue
+            cuts.append(Cut(face, found.box, found.points, found.score))
+        return cuts

@@ -1,0 +1,168 @@
+"""What an exported file says about itself: classes, preprocessing, origin.
+
+An ONNX file holds it as metadata properties, texts by name (whatever is no text is written as
+JSON); a pt2 file holds the same as JSON in its extra file ``ferlit.json``.
+"""
+
+import json
+import zipfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from ferlit.errors import FerlitError
+
+EXTRA_FILE = "ferlit.json"
+_METADATA_PROPERTIES = 14  # the field of ONNX's ModelProto
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # protobuf's wire types
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """All that is needed to use the file, and where it comes from.
+
+    Args:
+        ferlit_version: The version that wrote it.
+        classes: The expressions, in the order of the outputs.
+        sequence_rule: How the images of a sequence vote, "max" or "mean".
+        landmarks: Where the landmarks of the training faces came from.
+        equalize: Whether the histogram of the crop is equalised.
+        fit_plane: Whether the fitted plane of grey values is subtracted.
+        precision: "float32" or "int8".
+        flip_average: Whether the graph averages a face and its mirror image.
+        databases: What the network was trained on, the latest first; empty where it is not known.
+        licence: On the use of those data.
+        checkpoint_sha256: Of the checkpoint that was exported.
+        face_size: Side of a registered face in pixels.
+        input_size: Side of its centre crop, the input.
+        standardize: What happens to the crop last.
+        canonical_landmarks: 49 points (x, y) in the registered face, where they are registered to.
+
+    >>> metadata = Metadata("0.1.0", ("anger", "fear"), "max", "database", True, True)
+    >>> metadata.properties()["classes"]
+    '["anger", "fear"]'
+    >>> Metadata.from_properties(metadata.properties()) == metadata
+    True
+    """
+
+    ferlit_version: str
+    classes: tuple[str, ...]
+    sequence_rule: Literal["max", "mean"]
+    landmarks: str
+    equalize: bool
+    fit_plane: bool
+    precision: Literal["float32", "int8"] = "float32"
+    flip_average: bool = False
+    databases: tuple[str, ...] = ()
+    licence: str = ""
+    checkpoint_sha256: str = ""
+    face_size: int = 60
+    input_size: int = 48
+    standardize: str = "mean 0 and variance 1 of each image"
+    canonical_landmarks: tuple[tuple[float, float], ...] = field(default=(), repr=False)
+
+    def properties(self) -> dict[str, str]:
+        """Texts by name."""
+        values = asdict(self)
+        return {
+            name: value if isinstance(value, str) else json.dumps(value)
+            for name, value in values.items()
+        }
+
+    @classmethod
+    def from_properties(cls, properties: dict[str, str]) -> "Metadata":
+        """The inverse of `properties`; names that it does not know are passed over.
+
+        Raises:
+            KeyError: a name without a default is missing.
+            ValueError: a text is not the JSON that it must be.
+        """
+        values: dict[str, Any] = {}
+        for of_class in fields(cls):
+            text = properties.get(of_class.name)
+            if text is not None:
+                values[of_class.name] = text if of_class.type in _TEXTS else json.loads(text)
+        for name in ("classes", "databases"):
+            values[name] = tuple(values.get(name, ()))
+        points = values.get("canonical_landmarks", ())
+        values["canonical_landmarks"] = tuple((float(x), float(y)) for x, y in points)
+        if not values["classes"]:
+            raise KeyError("classes")
+        return cls(**values)
+
+
+_TEXTS = (str, Literal["max", "mean"], Literal["float32", "int8"])
+
+
+def read_metadata(path: Path) -> Metadata:
+    """What an exported .onnx or .pt2 file says about itself.
+
+    Nothing but the standard library reads it, so it is there whichever runtime is.
+
+    Raises:
+        FerlitError: there is no such file, it is damaged, or ferlit did not write it.
+    """
+    if not path.is_file():
+        raise FerlitError(f"{path}: there is no such file")
+    try:
+        properties = _pt2_properties(path) if path.suffix == ".pt2" else _onnx_properties(path)
+        return Metadata.from_properties(properties)
+    except (KeyError, TypeError) as error:
+        raise FerlitError(
+            f"{path}: it does not say which classes and preprocessing it has ({error}); "
+            "use a file that `ferlit export` wrote"
+        ) from error
+    except (OSError, ValueError, IndexError, zipfile.BadZipFile) as error:
+        raise FerlitError(f"{path}: damaged, or no {path.suffix} file ({error})") from error
+
+
+def _pt2_properties(path: Path) -> dict[str, str]:
+    with zipfile.ZipFile(path) as archive:
+        names = [name for name in archive.namelist() if name.endswith(f"extra/{EXTRA_FILE}")]
+        if not names:
+            raise KeyError(EXTRA_FILE)
+        content: dict[str, str] = json.loads(archive.read(names[0]))
+        return content
+
+
+def _onnx_properties(path: Path) -> dict[str, str]:
+    """The metadata properties of a ModelProto, from the wire format."""
+    properties = {}
+    for number, value in _protobuf_fields(path.read_bytes()):
+        if number == _METADATA_PROPERTIES:
+            entry = dict(_protobuf_fields(value))
+            properties[entry[1].decode()] = entry[2].decode()
+    return properties
+
+
+def _protobuf_fields(content: bytes) -> Iterator[tuple[int, bytes]]:
+    """Number and content of the fields that have a length."""
+    place = 0
+    while place < len(content):
+        tag, place = _varint(content, place)
+        kind, length = tag & 7, 0
+        if kind == _VARINT:
+            _, place = _varint(content, place)
+        elif kind == _BYTES:
+            length, place = _varint(content, place)
+            yield tag >> 3, content[place : place + length]
+        elif kind in (_FIXED64, _FIXED32):
+            length = 8 if kind == _FIXED64 else 4
+        else:
+            raise ValueError(f"byte {place} is not of a protobuf message")
+        place += length
+    if place > len(content):
+        raise ValueError("the file is cut short")
+
+
+def _varint(content: bytes, place: int) -> tuple[int, int]:
+    """A number of variable length, and where it ends."""
+    value = shift = 0
+    while True:
+        byte = content[place]
+        place += 1
+        value |= (byte & 127) << shift
+        shift += 7
+        if byte < 128:
+            return value, place

@@ -1,0 +1,108 @@
+"""Where a checkpoint comes from: the run's folder around it, and the runs before it."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from ferlit.data.store import DESCRIPTION, Description
+from ferlit.errors import DataError
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What the run's folder says of a checkpoint; each part is empty where it says nothing.
+
+    Args:
+        checkpoint: The file.
+        config: ``config.yaml``.
+        metrics: ``metrics.json``, results on the test data by level ("image", "sequence").
+        split: ``split.csv``.
+        confusion: ``confusion.csv``, counts by image; rows are actual, columns predicted.
+    """
+
+    checkpoint: Path
+    config: dict[str, Any]
+    metrics: dict[str, dict[str, float]]
+    split: pd.DataFrame
+    confusion: pd.DataFrame
+
+    @classmethod
+    def of(cls, checkpoint: Path) -> "Origin":
+        """Read the folder that ``checkpoints/`` with the checkpoint lies in.
+
+        Results are taken for those of ``best.ckpt`` alone: that is the checkpoint a run tests.
+
+        Raises:
+            DataError: a file in it is damaged.
+        """
+        folder = checkpoint.resolve().parent.parent
+        if checkpoint.resolve().parent.name != "checkpoints":
+            return cls(checkpoint, {}, {}, pd.DataFrame(), pd.DataFrame())
+        is_tested = checkpoint.name == "best.ckpt"
+        return cls(
+            checkpoint,
+            config=_read(folder / "config.yaml", yaml.safe_load) or {},
+            metrics=(_read(folder / "metrics.json", json.loads) or {}) if is_tested else {},
+            split=_read_table(folder / "split.csv"),
+            confusion=_read_table(folder / "confusion.csv") if is_tested else pd.DataFrame(),
+        )
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The options of the data module."""
+        return dict(self.config.get("data", {}).get("init_args") or {})
+
+    @property
+    def database(self) -> str | None:
+        """What this run trained on."""
+        name = self.data.get("database")
+        if name is None and self.data.get("store") is not None:
+            path = Path(self.data["store"]) / DESCRIPTION
+            name = Description.read(path).database if path.is_file() else None
+        return None if name is None else str(name)
+
+    @property
+    def fold(self) -> tuple[int, int] | None:
+        """Round and number of folds of the cross-validation; None for the official split."""
+        fold, folds = self.data.get("fold"), self.data.get("folds")
+        return None if fold is None or folds is None else (int(fold), int(folds))
+
+    @property
+    def databases(self) -> tuple[str, ...]:
+        """What the network was trained on, the latest first, as far as the folders tell."""
+        names: list[str] = []
+        current, seen = self, {self.checkpoint.resolve()}
+        while True:
+            if current.database is not None:
+                names.append(current.database)
+            start = (current.config.get("model", {}).get("init_args") or {}).get("init_from")
+            if start is None or Path(start).resolve() in seen:
+                break
+            seen.add(Path(start).resolve())
+            current = Origin.of(Path(start))
+        return tuple(dict.fromkeys(names))
+
+
+def _read(path: Path, parse: Any) -> Any:
+    if not path.is_file():
+        return None
+    try:
+        content = parse(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise DataError(f"{path}: damaged ({error}); it belongs to the checkpoint's run") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: damaged; it belongs to the checkpoint's run")
+    return content
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        return pd.DataFrame()
+    try:
+        return pd.read_csv(path, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: damaged ({error}); it belongs to the checkpoint's run") from error

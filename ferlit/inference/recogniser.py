@@ -1,0 +1,197 @@
+"""From pictures to faces with their expressions, by the code that prepared the training faces."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ferlit.data.images import read_image
+from ferlit.data.transforms import FaceTransform
+from ferlit.errors import DataError
+from ferlit.inference.classifiers import Classifier, Rule, load_classifier
+from ferlit.inference.finding import Cut, FaceFinder, choose_finder
+from ferlit.inference.video import grey_frame, read_video
+
+T = TypeVar("T")
+Picture = NDArray[np.uint8]
+BATCH = 8  # pictures in memory at a time; to find the faces takes longer than the network
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """A recognised face; in its picture (0, 0) is the centre of the pixel at the upper left.
+
+    Args:
+        box: Its left, top, right and bottom edge, in pixels.
+        points: (49, 2) landmarks in pixels; None where the picture is a cropped face.
+        label: The expression with the highest probability.
+        probabilities: One for each expression.
+        score: How sure the detector is that it is a face; None where nothing was detected.
+    """
+
+    box: tuple[float, float, float, float]
+    points: NDArray[np.float64] | None
+    label: str
+    probabilities: dict[str, float]
+    score: float | None
+
+    @property
+    def probability(self) -> float:
+        """Of the label."""
+        return self.probabilities[self.label]
+
+
+class Recogniser:
+    """Recognises the expressions of all faces of a picture.
+
+    Args:
+        model: A file (a checkpoint of a run, ``.onnx`` or ``.pt2``), or a classifier.
+        device: Where the network runs: "cpu", "cuda", "cuda:1", ...
+        landmarks: What finds the faces: "mediapipe", "dlib", or "none" where each picture is a
+            cropped face. None takes what the model was trained with.
+        flip: Average the probabilities of a face and its mirror image.
+        landmark_models: Folder with the model files of mediapipe; None for the user's cache, which
+            is filled at the first use.
+
+    Raises:
+        FerlitError: the file is no model, or the landmark models cannot be had.
+        UsageError: there is no such device, or no such kind of landmarks.
+
+    >>> from ferlit.inference.classifiers import ModuleClassifier, Preprocessing
+    >>> from ferlit.training import ExpressionModule
+    >>> untrained = ModuleClassifier(ExpressionModule(["anger", "happiness"]), Preprocessing())
+    >>> recogniser = Recogniser(untrained, landmarks="none")
+    >>> (face,) = recogniser.recognise(np.zeros((48, 48), np.uint8))
+    >>> list(face.probabilities), round(sum(face.probabilities.values()), 3)
+    (['anger', 'happiness'], 1.0)
+    """
+
+    def __init__(
+        self,
+        model: Path | str | Classifier,
+        device: str = "cpu",
+        landmarks: str | None = None,
+        flip: bool = False,
+        *,
+        landmark_models: Path | None = None,
+    ) -> None:
+        if isinstance(model, (Path, str)):
+            model = load_classifier(Path(model), device)
+        self.classifier = model
+        preprocessing = self.classifier.preprocessing
+        self.landmarks = choose_finder(preprocessing.landmarks, landmarks)
+        self.find_faces = FaceFinder.of(self.landmarks, landmark_models)
+        self.transform = FaceTransform(
+            train=False, equalize=preprocessing.equalize, fit_plane=preprocessing.fit_plane
+        )
+        self.flip = flip
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The expressions, in the order of the probabilities."""
+        return self.classifier.classes
+
+    @property
+    def sequence_rule(self) -> Rule:
+        """How the images of a sequence vote, see `ferlit.inference.clips`."""
+        return self.classifier.sequence_rule
+
+    def recognise(self, image: Path | str | Picture) -> list[Face]:
+        """The faces of one picture, see `recognise_batch`."""
+        return self.recognise_batch([image])[0]
+
+    def recognise_batch(self, images: Sequence[Path | str | Picture]) -> list[list[Face]]:
+        """The faces of several pictures.
+
+        Args:
+            images: Files, or (H, W) grey or (H, W, 3) RGB arrays of uint8.
+
+        Returns:
+            For each picture its faces, the largest first; none where it has none.
+
+        Raises:
+            DataError: a picture cannot be read, or an array is no picture.
+        """
+        return self.classify([self.find_faces(as_grey(image)) for image in images])
+
+    def recognise_video(self, path: Path | str) -> Iterator[list[Face]]:
+        """The faces of each frame of a video; it is never in memory as a whole.
+
+        Args:
+            path: A file that OpenCV reads.
+
+        Yields:
+            The faces of a frame, the largest first.
+
+        Raises:
+            DataError: the file is no video.
+        """
+        for frames in batched(read_video(Path(path)), BATCH):
+            yield from self.classify([self.find_faces(grey_frame(frame)) for frame in frames])
+
+    def inputs(self, cuts: Sequence[Cut]) -> NDArray[np.float32]:
+        """What the network gets, (B, 1, 48, 48): the centre crops that validation and test see."""
+        return np.stack([self.transform(cut.face).numpy() for cut in cuts])
+
+    def classify(self, cuts: Sequence[Sequence[Cut]]) -> list[list[Face]]:
+        """The faces that were cut out of several pictures, recognised in one batch."""
+        flat = [cut for of_picture in cuts for cut in of_picture]
+        if not flat:
+            return [[] for _ in cuts]
+        inputs = self.inputs(flat)
+        probabilities = self.classifier(inputs)
+        if self.flip:
+            mirrored = self.classifier(np.ascontiguousarray(inputs[..., ::-1]))
+            probabilities = np.asarray((probabilities + mirrored) / 2, np.float32)
+        faces = iter(
+            Face(
+                box=cut.box,
+                points=cut.points,
+                label=self.classes[int(row.argmax())],
+                probabilities=dict(zip(self.classes, row.tolist(), strict=True)),
+                score=cut.score,
+            )
+            for cut, row in zip(flat, probabilities, strict=True)
+        )
+        return [[next(faces) for _ in of_picture] for of_picture in cuts]
+
+
+def as_grey(image: Path | str | Picture) -> Picture:
+    """A picture as the grey array that a preparation would read.
+
+    Args:
+        image: A file, or an (H, W) grey or (H, W, 3) RGB array of uint8.
+
+    Raises:
+        DataError: the file cannot be read, or the array is no picture.
+
+    >>> as_grey(np.full((2, 3, 3), 255, np.uint8)).tolist()
+    [[255, 255, 255], [255, 255, 255]]
+    """
+    if isinstance(image, (Path, str)):
+        path = Path(image)
+        return read_image(path.parent, path.name)
+    is_colour = image.ndim == 3 and image.shape[2] == 3
+    if image.dtype != np.uint8 or image.size == 0 or not (image.ndim == 2 or is_colour):
+        raise DataError(
+            f"an image of shape {image.shape} and type {image.dtype}; expected uint8, grey (H, W) "
+            "or RGB (H, W, 3)"
+        )
+    # By Pillow, as files are: OpenCV rounds in another way.
+    return np.array(Image.fromarray(image).convert("L")) if is_colour else image
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of up to ``size`` items, as they come.
+
+    >>> list(batched("abc", 2))
+    [['a', 'b'], ['c']]
+    """
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch

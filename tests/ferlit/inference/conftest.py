@@ -1,0 +1,73 @@
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from ferlit.cli import main
+from ferlit.data.databases import DATABASES
+from ferlit.data.detection.models import cache_folder, model_files
+from ferlit.data.preparation import prepare_store
+from ferlit.data.store import Store
+from ferlit.errors import DataError
+from ferlit.inference.classifiers import Preprocessing, Rule
+
+
+class Trained(NamedTuple):
+    """A short run on faces that mediapipe's models found."""
+
+    tree: Path  # the database's folder
+    store: Store
+    run: Path
+    checkpoint: Path
+
+
+class Brightness:
+    """Tells bright lower halves of a face from dark ones: what it says can be worked by hand."""
+
+    classes = ("anger", "happiness")
+    sequence_rule: Rule = "max"
+    preprocessing = Preprocessing()
+
+    def __call__(self, faces: NDArray[np.float32]) -> NDArray[np.float32]:
+        lower = torch.from_numpy(faces[:, 0, 24:].mean(axis=(1, 2)))
+        return torch.stack([-lower, lower], dim=1).softmax(1).numpy()
+
+
+@pytest.fixture(scope="session")
+def landmark_models() -> Path:
+    """Where an earlier use of mediapipe's models left them; tests fetch nothing."""
+    try:
+        return model_files(cache_folder())[0].parent
+    except DataError as error:
+        reason = str(error).partition(";")[0]
+        pytest.skip(f"needs the landmark models, which their first use fetches: {reason}")
+
+
+@pytest.fixture(scope="session")
+def trained(tree: Path, landmark_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    folder = tmp_path_factory.mktemp("trained")
+    store = prepare_store(
+        DATABASES["ckplus"],
+        tree,
+        folder / "store",
+        landmarks="mediapipe",
+        landmark_models=landmark_models,
+        progress=False,
+    )
+    options = [
+        "--config=ckplus.yaml",
+        f"--data.store={store.folder}",
+        "--data.folds=4",
+        "--data.num_workers=0",
+        "--data.tuples_per_batch=6",
+        "--model.backbone=tests.ferlit.tiny.TinyBackbone",
+        f"--trainer.logger.save_dir={folder / 'runs'}",
+        "--trainer.accelerator=cpu",
+        "--trainer.max_epochs=1",
+    ]
+    assert main(["fit", *options]) == 0
+    run = folder / "runs" / "ckplus" / "version_0"
+    return Trained(tree, store, run, run / "checkpoints" / "best.ckpt")
