@@ -49,9 +49,9 @@ class EpochSummary(Callback):
         self.started = time.monotonic()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        metrics = trainer.callback_metrics  # the processes compute them together, so all must ask
         if not trainer.is_global_zero:
             return
-        metrics = trainer.callback_metrics
         text = "  ".join(f"{name} {metrics[name]:.4f}" for name in LOGGED if name in metrics)
         epochs = f"/{trainer.max_epochs}" if trainer.max_epochs and trainer.max_epochs > 0 else ""
         seconds = time.monotonic() - self.started
@@ -97,7 +97,9 @@ class WriteResults(Callback):
         if not is_test:
             folder.mkdir(parents=True, exist_ok=True)
             predictions.to_csv(folder / "predictions_all.csv", index=False)
-            self.console.print(f"{len(predictions)} predictions: {folder}/predictions_all.csv")
+            self.console.print(
+                f"{len(predictions)} predictions: {folder}/predictions_all.csv", soft_wrap=True
+            )
             return
         results = {"image": evaluate_images(predictions, classes)}
         by_sequence = evaluate_sequences(predictions, classes, data.sequence_rule)
@@ -105,4 +107,4 @@ class WriteResults(Callback):
             results["sequence"] = by_sequence
         print_evaluation(results, self.console)
         write_evaluation(results, predictions, folder)
-        self.console.print(f"results: {folder}", highlight=False)
+        self.console.print(f"results: {folder}", highlight=False, soft_wrap=True)

@@ -14,14 +14,25 @@ os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from ferlit.configurations import find_config
 from ferlit.data.datamodule import ExpressionDataModule
 from ferlit.errors import FerlitError
 from ferlit.training.callbacks import EpochSummary, SaveSplit, WriteResults, is_trial, run_folder
+from ferlit.training.finite import StopOnNonFinite
+from ferlit.training.launch import (
+    check_launch,
+    is_first_process,
+    leave_together,
+    quiet_other_processes,
+)
 from ferlit.training.logger import forget_after
 from ferlit.training.modules import ExpressionModule
-from ferlit.training.provenance import RecordRun, mark_finished
+from ferlit.training.provenance import RecordRun, mark_finished, read_run
+from ferlit.training.saved_config import SaveConfig
+from ferlit.training.statistics import LearningRate, MiningStatistics
+from ferlit.training.wandb_logger import WandbRunLogger, finish_tracking
 
 logger = logging.getLogger(__name__)
 KEYWORDS = ("last", "best")  # the checkpoints of the newest run, by name
@@ -51,7 +62,7 @@ class FerlitCLI(LightningCLI):
                 "checkpoint.auto_insert_metric_name": False,
             }
         )
-        for name in ("classes", "sequence_rule"):
+        for name in ("classes", "sequence_rule", "target_rule"):
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
 
     def _parse_ckpt_path(self) -> None:
@@ -83,8 +94,12 @@ class FerlitCLI(LightningCLI):
             logger.init_args.save_dir = str(folder.parent.parent)
             logger.init_args.name = folder.parent.name
             logger.init_args.version = folder.name
-            if self.subcommand == "fit":
+            if self.subcommand == "fit" and is_first_process():
                 forget_after(folder, torch.load(path, weights_only=True, mmap=True)["epoch"])
+
+    def instantiate_classes(self) -> None:
+        super().instantiate_classes()
+        check_launch(self.trainer)
 
     def before_fit(self) -> None:
         """Meet mistakes in the data before the run's folder is made."""
@@ -104,9 +119,23 @@ class FerlitCLI(LightningCLI):
         )
         if is_tested:
             self.trainer.test(self.model, datamodule=data, ckpt_path="best", verbose=False)
-        folder = run_folder(self.trainer)
-        if self.trainer.is_global_zero and not is_trial(self.trainer):
-            mark_finished(folder)
+        folder, tracker = run_folder(self.trainer), self.trainer.logger
+        if not self.trainer.is_global_zero or is_trial(self.trainer):
+            return
+        mark_finished(folder)
+        if isinstance(tracker, WandbRunLogger):
+            run = read_run(folder)
+            tracker.log_config({"run": run})
+            if is_tested:
+                tracker.log_results(data.classes)
+            if isinstance(chosen, ModelCheckpoint) and chosen.best_model_path:
+                tracker.log_checkpoint(Path(chosen.best_model_path), {"run": run})
+
+    def after_test(self) -> None:
+        """Hand the results on to W&B, where it is used."""
+        data, tracker = self.datamodule, self.trainer.logger
+        if isinstance(tracker, WandbRunLogger) and isinstance(data, ExpressionDataModule):
+            tracker.log_results(data.classes)
 
 
 def newest_checkpoint(runs: Path, name: str) -> Path:
@@ -121,22 +150,25 @@ def newest_checkpoint(runs: Path, name: str) -> Path:
     return max(found, key=lambda path: path.stat().st_mtime)
 
 
-def main(command: str, options: list[str]) -> None:
+def main(command: str, options: list[str], cli: type[FerlitCLI] = FerlitCLI) -> None:
     """Run a command of LightningCLI."""
     for message in _SILENCED:
         warnings.filterwarnings("ignore", f".*{message}.*")
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    quiet_other_processes()
     torch.set_float32_matmul_precision("high")
+    exit_code = 1
     try:
-        FerlitCLI(
+        cli(
             ExpressionModule,
             LightningDataModule,
             subclass_mode_model=True,
             subclass_mode_data=True,
             auto_configure_optimizers=False,
             seed_everything_default=0,
-            save_config_kwargs={"overwrite": True},
+            save_config_callback=SaveConfig,
+            save_config_kwargs={"save_to_log_dir": False},
             trainer_defaults={
                 "use_distributed_sampler": False,
                 "num_sanity_val_steps": 0,
@@ -151,18 +183,29 @@ def main(command: str, options: list[str]) -> None:
                     RecordRun(),
                     SaveSplit(),
                     WriteResults(),
+                    MiningStatistics(),
+                    LearningRate(),
+                    StopOnNonFinite(),
                 ],
             },
             parser_kwargs={"prog": "ferlit"},
             args=[command, *_find_configs(options)],
         )
+        leave_together()
+        exit_code = 0
     except SystemExit as stop:
-        # Lightning ends an interrupted run by SystemExit while it handles the KeyboardInterrupt.
-        if isinstance(stop.__context__, KeyboardInterrupt):
+        # Lightning ends an interrupted run by SystemExit while it handles the KeyboardInterrupt,
+        # and a terminated one by a SystemExit of its own that would count as success.
+        if isinstance(stop.__context__, KeyboardInterrupt) or isinstance(stop, SIGTERMException):
             resume = ["ferlit", command, *_without_checkpoint(options)]
             resume += ["--ckpt_path", "last"] if command == "fit" else []
+            exit_code = 130
+            if not is_first_process():
+                raise SystemExit(130) from None
             raise KeyboardInterrupt(shlex.join(resume)) from None
         raise
+    finally:
+        finish_tracking(exit_code)
 
 
 def _find_configs(options: list[str]) -> list[str]:

@@ -171,6 +171,8 @@ class ExpressionModule(LightningModule):
         return softmax_loss(logits, batch, self.target_rule, self.label_smoothing)
 
     def _log_training(self, losses: Mapping[str, Tensor], logits: Tensor, label: Tensor) -> None:
+        # For callbacks: what is logged is a mean over the epoch.
+        self.last_losses = {name: value.detach() for name, value in losses.items()}
         for name, value in losses.items():
             self.log(
                 f"train/{name}",

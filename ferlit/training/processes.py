@@ -6,13 +6,20 @@ In-process fits clash with the launcher of several GPUs, which runs the command 
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Literal
 
+from ferlit.errors import FerlitError
 from ferlit.training.provenance import is_finished
 
+if sys.platform != "win32":
+    import fcntl
+
 LOG = "fit.log"
+LOCK_PATIENCE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -32,26 +39,53 @@ class Fit:
         return is_finished(self.folder)
 
     @property
+    def log(self) -> Path:
+        """What the process printed."""
+        return self.folder / LOG
+
+    @property
     def checkpoint(self) -> Path:
         """The checkpoint that validation chose."""
         return self.folder / "checkpoints" / "best.ckpt"
 
-    def command(self) -> list[str]:
-        """The command line; it goes on from the last checkpoint where there is one."""
-        name = "--trainer.logger.init_args."
+    @property
+    def last_checkpoint(self) -> Path:
+        """The checkpoint to go on from."""
+        return self.folder / "checkpoints" / "last.ckpt"
+
+    def command(self, name: Literal["fit", "predict"] = "fit") -> list[str]:
+        """The command line; a fit goes on from the last checkpoint where there is one.
+
+        Args:
+            name: "fit", or "predict" for the predictions of the chosen checkpoint.
+        """
+        logger = "--trainer.logger.init_args."
         run = self.folder
         place = {"save_dir": run.parent.parent, "name": run.parent.name, "version": run.name}
-        places = [f"{name}{key}={value}" for key, value in place.items()]
-        last = run / "checkpoints" / "last.ckpt"
-        resume = [f"--ckpt_path={last}"] if last.is_file() else []
-        return [sys.executable, "-m", "ferlit", "fit", *self.options, *places, *resume]
+        places = [f"{logger}{key}={value}" for key, value in place.items()]
+        checkpoint = self.checkpoint if name == "predict" else self.last_checkpoint
+        given = [f"--ckpt_path={checkpoint}"] if checkpoint.is_file() else []
+        return [sys.executable, "-m", "ferlit", name, *self.options, *places, *given]
 
-    def start(self, environment: Mapping[str, str] | None = None) -> "subprocess.Popen[bytes]":
-        """Start the process; variables of ``environment`` are added to ours."""
+    def start(
+        self,
+        environment: Mapping[str, str] | None = None,
+        name: Literal["fit", "predict"] = "fit",
+    ) -> "subprocess.Popen[bytes]":
+        """Start the process; variables of ``environment`` are added to ours.
+
+        Raises:
+            FerlitError: another process still writes into the folder.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / LOG).open("ab") as log:
+        with self.log.open("ab") as log:
+            if not _lock(log):
+                raise FerlitError(
+                    f"{self.folder}: a fit is still running there, perhaps one whose parent was "
+                    "killed; wait for its end, or end it, then try again"
+                )
             return subprocess.Popen(
-                self.command(),
+                self.command(name),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -61,7 +95,28 @@ class Fit:
     def log_end(self, lines: int = 20) -> str:
         """The last lines of what the process printed."""
         try:
-            text = (self.folder / LOG).read_text(encoding="utf-8", errors="replace")
+            text = self.log.read_text(encoding="utf-8", errors="replace")
         except OSError:
             return ""
         return "\n".join(text.splitlines()[-lines:])
+
+
+def _lock(log: IO[bytes]) -> bool:
+    """Whether the log is ours alone; waits a little for the last children of a killed fit.
+
+    The child inherits the lock with the open file, so it lasts as long as the child lives, even
+    where this process is killed.
+    """
+    deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
+    while sys.platform != "win32":
+        try:
+            fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.2)
+        except OSError:  # this file system knows no locks
+            return True
+        else:
+            return True
+    return True

@@ -1,6 +1,7 @@
 """What a run was made with, and whether it came to its end: ``run.json`` in the run's folder."""
 
 import json
+import os
 import sys
 import time
 from datetime import UTC, datetime
@@ -9,24 +10,61 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from ferlit.data.datamodule import ExpressionDataModule
+from ferlit.data.manifest import MANIFEST, checksum
 from ferlit.training.callbacks import is_trial, run_folder
+from ferlit.training.environment import describe_environment, device_names
+from ferlit.training.wandb_logger import WandbRunLogger
 
 RUN = "run.json"
 
 
 class RecordRun(Callback):
-    """Writes ``run.json`` when a fit starts; `mark_finished` completes it."""
+    """Writes ``run.json`` when a fit starts; `mark_finished` completes it.
+
+    It holds the command, the seeds, the split, the store with its checksums, the devices and the
+    environment (`describe_environment`). A resumed run keeps the time of its first start and lists
+    the checkpoints that it went on from; its seconds count those up to the checkpoint as well.
+    """
+
+    def __init__(self) -> None:
+        self._clock = time.time()
+        self._earlier = 0.0  # seconds, before the checkpoint that this run goes on from
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._clock = time.time()
         folder = run_folder(trainer)
-        if trainer.is_global_zero and not is_trial(trainer):
-            folder.mkdir(parents=True, exist_ok=True)
-            write_run(folder, {"command": sys.argv, "started": _now(), "clock": time.time()})
+        if not trainer.is_global_zero or is_trial(trainer):
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        content: dict[str, Any] = {"command": sys.argv, "started": _now(), "resumed_from": []}
+        content |= _seeds_and_data(data) | _devices(trainer) | describe_environment()
+        before = read_run(folder)
+        checkpoint = trainer.ckpt_path
+        if before and checkpoint is not None:
+            resumed = {"checkpoint": str(checkpoint), "at": _now(), "command": before["command"]}
+            content["started"] = before["started"]
+            content["resumed_from"] = [*before.get("resumed_from", []), resumed]
+        content |= {"clock": self._clock, "earlier_seconds": round(self._earlier, 1)}
+        write_run(folder, content)
+        if isinstance(trainer.logger, WandbRunLogger):
+            trainer.logger.log_config({"run": content})
+            if isinstance(data, ExpressionDataModule):
+                trainer.logger.log_store(data.store.folder)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seconds": self._earlier + time.time() - self._clock}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._earlier = state_dict["seconds"]
 
 
 def write_run(folder: Path, content: dict[str, Any]) -> None:
-    """Write ``run.json``."""
-    (folder / RUN).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    """Write ``run.json``, whole or not at all."""
+    part = folder / f"{RUN}.part"
+    part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    part.replace(folder / RUN)
 
 
 def read_run(folder: Path) -> dict[str, Any]:
@@ -41,13 +79,42 @@ def read_run(folder: Path) -> dict[str, Any]:
 def mark_finished(folder: Path) -> None:
     """Note that the fit of a run, and its test where there is one, came to the end."""
     content = read_run(folder)
-    seconds = round(time.time() - content.get("clock", time.time()), 1)
-    write_run(folder, content | {"finished": _now(), "seconds": seconds})
+    seconds = time.time() - content.get("clock", time.time()) + content.get("earlier_seconds", 0.0)
+    write_run(folder, content | {"finished": _now(), "seconds": round(seconds, 1)})
 
 
 def is_finished(folder: Path) -> bool:
     """Whether a run came to its end."""
     return "finished" in read_run(folder)
+
+
+def _seeds_and_data(data: Any) -> dict[str, Any]:
+    seed = os.environ.get("PL_GLOBAL_SEED")
+    seeds = {"seed_everything": None if seed is None else int(seed)}
+    if not isinstance(data, ExpressionDataModule):
+        return {"seeds": seeds}
+    store = data.store
+    manifest = store.folder / MANIFEST
+    return {
+        "seeds": seeds | {"data": data.seed},
+        "fold": data.fold,
+        "folds": data.folds if data.fold is not None else None,
+        "store": {
+            "folder": str(store.folder.resolve()),
+            "database": store.description.database,
+            "images": len(store.records),
+            "fingerprint": store.description.fingerprint,
+            "manifest_sha256": checksum(manifest) if manifest.is_file() else None,
+        },
+    }
+
+
+def _devices(trainer: Trainer) -> dict[str, Any]:
+    return {
+        "devices": device_names(trainer.strategy.root_device, trainer.num_devices),
+        "processes": trainer.world_size,
+        "precision": trainer.precision,
+    }
 
 
 def _now() -> str:

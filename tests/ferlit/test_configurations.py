@@ -5,9 +5,13 @@ import yaml
 
 from ferlit.cli import main
 from ferlit.configurations import CONFIGS
+from ferlit.training.parse_only import check_fit
+from ferlit.training.stage_plan import apply_options, read_plan
+from ferlit.training.stages import link
 
-EXPERIMENTS = sorted(path.name for path in CONFIGS.glob("*.yaml"))
+EXPERIMENTS = sorted(path.name for path in CONFIGS.glob("*.yaml") if path.name != "wandb.yaml")
 SYSTEMS = sorted(path.name for path in (CONFIGS / "systems").glob("*.yaml"))
+STAGES = sorted(path.name for path in (CONFIGS / "stages").glob("*.yaml"))
 
 
 def printed(capsys: pytest.CaptureFixture[str], *options: str) -> dict[str, object]:
@@ -19,7 +23,9 @@ def printed(capsys: pytest.CaptureFixture[str], *options: str) -> dict[str, obje
 
 
 def test_the_promised_experiments_and_systems_are_there() -> None:
-    assert {"demo.yaml", "fer2013.yaml", "ckplus.yaml", "ck48.yaml"} <= set(EXPERIMENTS)
+    promised = {"demo", "fer2013", "multipie", "ckplus", "ck48", "mmi", "sfew"}
+    assert {f"{name}.yaml" for name in promised} <= set(EXPERIMENTS)
+    assert STAGES == ["ckplus.yaml", "demo.yaml", "mmi.yaml", "sfew.yaml"]
     assert SYSTEMS == ["1b_n1.yaml", "1b_nm.yaml", "2b_n1.yaml", "2b_nm.yaml", "softmax.yaml"]
 
 
@@ -46,3 +52,39 @@ def test_every_system_overlays_ckplus(system: str, capsys: pytest.CaptureFixture
     kind = "ExpressionDataModule" if loss is None else "TupleDataModule"
     assert data["class_path"].endswith(kind)  # type: ignore[index]
     assert data["init_args"]["folds"] == 8  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "folds"),
+    [("multipie", 3, 8), ("ckplus", 6, 8), ("ck48", 6, 8), ("mmi", 5, 10), ("sfew", 6, None)],
+)
+def test_tuples_and_folds_are_those_of_the_paper(
+    name: str, size: int, folds: int | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = printed(capsys, f"--config={name}.yaml")
+    data, model = config["data"]["init_args"], config["model"]["init_args"]  # type: ignore[index]
+    assert (data["positives"], data["negatives"], data["tuples_per_batch"]) == (size, size, 12)
+    assert (data["fold"], data["folds"]) == ((0, folds) if folds else (None, data["folds"]))
+    assert (model["alpha"], model["softmax_on"]) == (1.0, "query")
+    assert model["optimizer"]["class_path"] == "torch.optim.Adam"
+    epochs = config["trainer"]["max_epochs"]  # type: ignore[index]
+    assert model["lr_scheduler"]["init_args"]["T_max"] == epochs
+
+
+def test_stage_1_backs_off_as_the_paper_says(capsys: pytest.CaptureFixture[str]) -> None:
+    config = printed(capsys, "--config=fer2013.yaml")
+    (backoff,) = config["trainer"]["callbacks"]  # type: ignore[index]
+    assert backoff["class_path"] == "ferlit.training.BackOff"
+    values = {"rise": 0.25, "patience": 10, "factor": 0.5, "best": "loss"}
+    assert backoff["init_args"].items() >= values.items()
+    assert config["model"]["init_args"]["lr_scheduler"] is None  # type: ignore[index]
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_every_stage_is_a_fit_that_parses(name: str, tmp_path: Path) -> None:
+    stages = read_plan(CONFIGS / "stages" / name)
+    places = {f"roots.{stage.name}": str(tmp_path) for stage in stages if not stage.has_data}
+    assert len(places) == (0 if name == "demo.yaml" else 3)
+    for place in link(apply_options(stages, places, tmp_path), tmp_path):
+        assert place.stage.has_data
+        check_fit(place.fit.options, place.stage.title)

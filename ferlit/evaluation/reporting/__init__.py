@@ -1,0 +1,1 @@
+"""The parts of ``ferlit report``: gathering runs, figures, identity leakage, the page."""

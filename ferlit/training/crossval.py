@@ -1,0 +1,158 @@
+"""``ferlit crossval``: systems x seeds x folds, each fit a process of its own."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from ferlit.errors import FerlitError, UsageError
+from ferlit.evaluation.pooling import summarise, write_confusions
+from ferlit.training.crossval_display import Display, print_results
+from ferlit.training.crossval_options import parse_options, read_seeds, read_systems
+from ferlit.training.crossval_rounds import Rounds, prepare, same_rounds
+from ferlit.training.crossval_runs import CrossvalRun, plan_runs
+from ferlit.training.crossval_settings import Settings, comparable, resolve, write_json
+from ferlit.training.pool import make_slots, run_pool, visible_gpus
+
+RESULTS = "results.json"
+_SHOWN_FAILURES = 5  # more would hide the message at the top
+
+
+def main(command: str, options: list[str]) -> None:
+    """Run ``ferlit crossval``."""
+    given, rest = parse_options(command, options)
+    console = Console()
+    overlays, seeds, folder = read_systems(given.systems), read_seeds(given.seeds), given.output
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--output {folder}: a file of that name is in the way")
+    before = Settings.read(folder)
+    if not any(folder.glob("runs/*/*/*/checkpoints/*.ckpt")):
+        before = None  # nothing has begun, so nothing binds
+    # A folder gathers runs: later calls may add systems and seeds, with the same options.
+    known = (before.overlays if before else {}) | overlays
+    base = [f"--config={name}" for name in given.config]
+    options_of = {
+        system: [*base, f"--config={overlay}", *rest] for system, overlay in known.items()
+    }
+    configs = {system: resolve(options, system) for system, options in options_of.items()}
+    store = prepare(configs[next(iter(overlays))])
+    for system, config in configs.items():  # so that no two fits prepare at the same time
+        config["data"]["init_args"].update(root=None, store=str(store))
+        options_of[system] += ["--data.root=null", f"--data.store={store}"]
+    rounds = same_rounds(configs)
+    settings = Settings(
+        overlays=known,
+        settings={system: comparable(config) for system, config in configs.items()},
+        seeds=sorted({*seeds, *(before.seeds if before else [])}),
+        content=rounds.content,
+    )
+    _refuse_other_options(folder, before, settings)
+    trainer = configs[next(iter(overlays))]["trainer"]
+    gpus = visible_gpus() if trainer["accelerator"] in ("auto", "gpu", "cuda") else []
+    if gpus and trainer["devices"] not in ("auto", 1, "1", -1, "-1"):
+        raise UsageError(
+            f"--trainer.devices {trainer['devices']}: every fit gets one GPU of its own; "
+            "leave the option out, and give --jobs"
+        )
+    settings.write(folder)
+    if rounds.part == "val":
+        console.print(
+            f"{rounds.database} has no labelled test images: the validation images judge, on which "
+            "the epoch is chosen as well, so these accuracies flatter",
+            highlight=False,
+        )
+    runs = plan_runs(folder, options_of, settings.seeds, rounds)
+    asked = [run for run in runs if run.system in overlays and run.seed in seeds]
+    jobs = given.jobs or len(gpus) or 1
+    failed = _run_all(runs, asked, folder, rounds, jobs, gpus, console)
+    done = [run.tested for run in runs if run.tested is not None]
+    write_confusions(done, folder)
+    if done:
+        print_results(_results(runs, rounds), console)
+        console.print(
+            f"results: {folder / RESULTS} and confusion_*", highlight=False, soft_wrap=True
+        )
+    if failed:
+        raise FerlitError(_failures(failed, len(asked)))
+
+
+def _run_all(
+    runs: list[CrossvalRun],
+    asked: list[CrossvalRun],
+    folder: Path,
+    rounds: Rounds,
+    jobs: int,
+    gpus: list[str],
+    console: Console,
+) -> dict[CrossvalRun, int]:
+    """Run what is not done; return what failed, with the exit codes."""
+    failed: dict[CrossvalRun, int] = {}
+
+    def ended(run: CrossvalRun, code: int) -> CrossvalRun | None:
+        if run.tested is not None:
+            run.drop_last_checkpoint()
+            write_json(folder / RESULTS, _results(runs, rounds))
+            display.finished(run)
+        elif code == 0 and run.is_due_prediction:
+            return run
+        else:
+            failed[run] = code
+            display.failed(run)
+        return None
+
+    for run in runs:  # whatever an earlier call that was killed did not come to
+        if run.tested is not None:
+            run.drop_last_checkpoint()
+    write_json(folder / RESULTS, _results(runs, rounds))
+    todo = [run for run in asked if run.tested is None]
+    with Display(asked, console) as display:
+        run_pool(todo, make_slots(jobs, gpus, _cores()), ended, display.update)
+    return failed
+
+
+def _results(runs: Iterable[CrossvalRun], rounds: Rounds) -> dict[str, Any]:
+    """The content of ``results.json``."""
+    done = [run.tested for run in runs if run.tested is not None]
+    return {
+        "database": rounds.database,
+        "part": rounds.part,
+        "rounds": len(rounds.rounds),
+        **summarise(done, len(rounds.rounds)),
+    }
+
+
+def _failures(failed: dict[CrossvalRun, int], total: int) -> str:
+    shown = [
+        f"{run.name}, exit code {code}; the end of {run.fit.log}:\n{run.fit.log_end(12)}"
+        for run, code in list(failed.items())[:_SHOWN_FAILURES]
+    ]
+    others = [f"{run.name}: see {run.fit.log}" for run in list(failed)[_SHOWN_FAILURES:]]
+    return "\n\n".join(
+        [
+            f"{len(failed)} of {total} runs failed; what is finished is evaluated",
+            *shown,
+            *(["\n".join(others)] if others else []),
+            "The same command tries the failed ones again.",
+        ]
+    )
+
+
+def _refuse_other_options(folder: Path, before: Settings | None, now: Settings) -> None:
+    differences = before.differences(now) if before else []
+    if differences:
+        shown = differences[:20]
+        if len(differences) > len(shown):
+            shown.append(f"and {len(differences) - len(shown)} more")
+        raise UsageError(
+            f"{folder} holds runs that were made with other options:\n  "
+            + "\n  ".join(shown)
+            + "\ngive the same options, or another --output"
+        )
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,161 @@
+"""What a cross-validation shows: how far it is, and in the end its results."""
+
+import csv
+import time
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from ferlit.evaluation.pooling import pool
+from ferlit.training.crossval_runs import CrossvalRun
+
+REFRESH_SECONDS = 1.0
+
+
+class Display:
+    """A live table in a terminal; elsewhere a line for every run that ends.
+
+    Args:
+        runs: All that were asked for, done or not.
+        console: Where to print.
+    """
+
+    def __init__(self, runs: list[CrossvalRun], console: Console) -> None:
+        self.runs = runs
+        self.console = console
+        self.failures: set[CrossvalRun] = set()
+        self.done = sum(run.tested is not None for run in runs)
+        self.live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        self.refreshed = 0.0
+
+    def __enter__(self) -> "Display":
+        if self.done:
+            self.console.print(
+                f"{self.done} of {len(self.runs)} runs are finished already", highlight=False
+            )
+        if self.live:
+            self.live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self.live:
+            self.live.update(self.table([]), refresh=True)
+            self.live.stop()
+
+    def finished(self, run: CrossvalRun) -> None:
+        self.done += 1
+        if self.live is None and run.tested is not None:
+            results = [f"{run.tested.image.accuracy:.1%} of {run.tested.image.total} images"]
+            if run.tested.sequence is not None:
+                by_sequence = run.tested.sequence
+                results.append(f"{by_sequence.accuracy:.1%} of {by_sequence.total} sequences")
+            self.console.print(
+                f"{run.name}: {', '.join(results)} ({self.done} of {len(self.runs)} runs)",
+                highlight=False,
+                soft_wrap=True,
+            )
+
+    def failed(self, run: CrossvalRun) -> None:
+        self.failures.add(run)
+        if self.live is None:
+            self.console.print(
+                f"{run.name}: failed, see {run.fit.log}", highlight=False, soft_wrap=True
+            )
+
+    def update(self, running: list[CrossvalRun]) -> None:
+        """Show what is running."""
+        if self.live and time.monotonic() - self.refreshed > REFRESH_SECONDS:
+            self.live.update(self.table(running), refresh=True)
+            self.refreshed = time.monotonic()
+
+    def table(self, running: Iterable[CrossvalRun]) -> Table:
+        """Systems in rows, seeds in columns."""
+        running = set(running)
+        table = Table(title="cross-validation (folds done, accuracy so far)")
+        table.add_column("system")
+        seeds = list(dict.fromkeys(run.seed for run in self.runs))
+        for seed in seeds:
+            table.add_column(f"seed {seed}")
+        for system in dict.fromkeys(run.system for run in self.runs):
+            members = [run for run in self.runs if run.system == system]
+            cells = [[run for run in members if run.seed == seed] for seed in seeds]
+            table.add_row(system, *(self._cell(cell, running) for cell in cells))
+        return table
+
+    def _cell(self, runs: list[CrossvalRun], running: set[CrossvalRun]) -> str:
+        done = [run.tested for run in runs if run.tested is not None]
+        lines = [f"{len(done)}/{len(runs)}"]
+        if done:
+            lines[0] += f"  {list(pool(done).values())[-1].accuracy:.1%}"
+        failures = sum(run in self.failures for run in runs)
+        if failures:
+            lines.append(f"[red]{failures} failed[/red]")
+        lines += [
+            f"{run.round.folder.replace('_', ' ')}: {_progress(run)}"
+            for run in runs
+            if run in running
+        ]
+        return "\n".join(lines)
+
+
+def _progress(run: CrossvalRun) -> str:
+    """The last epoch of a running fit and its validation accuracy, from ``metrics.csv``."""
+    try:
+        with (run.fit.folder / "metrics.csv").open(newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row.get("val/accuracy")]
+        return f"epoch {int(rows[-1]['epoch']) + 1}, val {float(rows[-1]['val/accuracy']):.1%}"
+    except (OSError, ValueError, IndexError):  # not there yet, or being written
+        return "starting"
+
+
+def print_results(results: dict[str, Any], console: Console) -> None:
+    """The systems' accuracies and their comparisons.
+
+    Args:
+        results: What ``results.json`` holds.
+        console: Where to print.
+    """
+    rounds, part = results["rounds"], results["part"]
+    folds = f"{rounds} folds" if rounds > 1 else f"official split, {part}"
+    table = Table(title=f"{results['database']}, {folds}", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("system", no_wrap=True)
+    for level in ("by image", "by sequence"):
+        table.add_column(level, justify="right", no_wrap=True)
+        table.add_column("over seeds", justify="right", no_wrap=True)
+    for system, summary in results["summary"].items():
+        cells = [cell for level in ("image", "sequence") for cell in _cells(summary[level])]
+        table.add_row(system, *cells)
+    console.print(table)
+    number = len(results["comparisons"])
+    for comparison in results["comparisons"]:
+        first, second = comparison["systems"]
+        figures = comparison["over_seeds"]
+        adjusted = f" ({figures['p_value_holm']:.3g} as one of {number})" if number > 1 else ""
+        console.print(
+            f"{first} against {second}, by {comparison['level']}: better on {figures['b']}, worse "
+            f"on {figures['c']} of {figures['total']}, p = {figures['p_value']:.3g}{adjusted}",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def _cells(summary: dict[str, Any] | None) -> tuple[str, str]:
+    if summary is None:
+        return "-", "-"
+    seeds = summary["over_seeds"]
+    mean = "-" if seeds["mean"] is None else f"{seeds['mean']:.1%}"
+    sd = "" if seeds["sd"] is None else f" ± {100 * seeds['sd']:.1f}"
+    return (
+        f"{summary['accuracy']:.1%} {summary['correct']}/{summary['total']}",
+        f"{mean}{sd} (n = {seeds['seeds']})",
+    )

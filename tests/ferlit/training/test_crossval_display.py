@@ -1,0 +1,42 @@
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from ferlit.training.crossval_display import Display
+from ferlit.training.crossval_rounds import Round, Rounds
+from ferlit.training.crossval_runs import CrossvalRun, plan_runs
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> list[CrossvalRun]:
+    """Two systems x two seeds x two folds, none of them done."""
+    folds = tuple(Round(fold, {}, frozenset({"a.png"})) for fold in range(2))
+    rounds = Rounds(tmp_path, "ckplus", ("anger", "fear"), "max", "test", folds, "")
+    return plan_runs(tmp_path, {"softmax": [], "2b_nm": []}, [0, 1], rounds)
+
+
+def test_the_table_shows_what_is_running_and_what_has_failed(runs: list[CrossvalRun]) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=100, no_color=True)
+    display = Display(runs, console)
+    first, second, *_, last = runs
+    first.fit.folder.mkdir(parents=True)
+    rows = "epoch,train/loss,val/accuracy\n2,,0.8519\n3,0.4,\n"
+    (first.fit.folder / "metrics.csv").write_text(rows)
+    display.failed(last)
+    console.print(display.table([first, second]))
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "fold 0: epoch 3, val 85.2%" in shown
+    assert "fold 1: starting" in shown
+    assert "1 failed" in shown
+    assert shown.count("0/2") == 4
+
+
+def test_where_there_is_no_terminal_a_failure_is_one_line(runs: list[CrossvalRun]) -> None:
+    console = Console(file=io.StringIO(), width=40)
+    with Display(runs, console) as display:
+        display.update(runs[:1])
+        display.failed(runs[0])
+    expected = f"softmax seed 0 fold 0: failed, see {runs[0].fit.log}\n"
+    assert console.file.getvalue() == expected  # type: ignore[attr-defined]
