@@ -31,7 +31,7 @@ from ferlit.inference.parity import compare, face_inputs, predict, random_faces
 from ferlit.inference.quantise import LabelledFaces, quantise
 from ferlit.inference.recogniser import Recogniser
 from ferlit.training import ExpressionModule
-from ferlit.training.environment import processor
+from ferlit.training.record.environment import processor
 
 CLASSES = ["neutral", "anger", "disgust", "fear", "happiness", "sadness", "surprise"]
 BATCH = 64

@@ -11,12 +11,12 @@ from importlib import import_module
 
 from ferlit.errors import FerlitError, UsageError
 
+_FIT = "ferlit.training.cli:main"
 COMMANDS = {
-    "fit": ("train a network, then test it", "ferlit.training.cli:main"),
-    "validate": ("evaluate a checkpoint on the validation split", "ferlit.training.cli:main"),
-    "test": ("evaluate a checkpoint on the test split", "ferlit.training.cli:main"),
-    "predict": ("write a checkpoint's probabilities for all images", "ferlit.training.cli:main"),
-    "crossval": ("train and compare systems on every fold", "ferlit.training.crossval:main"),
+    "fit": ("train a network, then test it", _FIT),
+    "validate": ("evaluate a checkpoint on the validation split", _FIT),
+    "test": ("evaluate a checkpoint on the test split", _FIT),
+    "predict": ("write a checkpoint's probabilities for all images", _FIT),
     "prepare": ("turn a database into a prepared store", "ferlit.data.cli:main"),
     "identities": (
         "name the persons of a store whose database does not",
@@ -24,14 +24,18 @@ COMMANDS = {
     ),
     "stages": (
         "train in stages, each from the weights of the one before",
-        "ferlit.training.stages:main",
+        "ferlit.training.stages.command:main",
     ),
+    "crossval": (
+        "train and compare systems on every fold",
+        "ferlit.training.crossval.command:main",
+    ),
+    "report": ("what the runs in a folder gave, as one page", "ferlit.evaluation.report:main"),
+    "export": ("write a checkpoint as ONNX or pt2", "ferlit.inference.export:main"),
     "recognise": (
         "recognise the faces of pictures, folders, videos, a camera",
         "ferlit.inference.cli:main",
     ),
-    "report": ("what the runs in a folder gave, as one page", "ferlit.evaluation.report:main"),
-    "export": ("write a checkpoint as ONNX or pt2", "ferlit.inference.export:main"),
     "demo": ("a local web page that recognises faces", "ferlit.inference.demo:main"),
 }
 

@@ -44,6 +44,7 @@ class ExpressionDataModule(LightningDataModule):
         eval_batch_size: The same in validation, test and prediction.
         num_workers: Processes that load images; 0 loads in the main process.
         seed: Fixes order and augmentation, together with the epoch.
+        balanced: Show every class as often in training as any other: in tuples, as the queries'.
         augment: How training faces are varied beside the random crop.
         equalize: Equalise the histogram (Sec. 5.1).
         fit_plane: Subtract the fitted plane of grey values (Sec. 5.1).
@@ -62,6 +63,7 @@ class ExpressionDataModule(LightningDataModule):
         eval_batch_size: int = 256,
         num_workers: int = 2,
         seed: int = 0,
+        balanced: bool = False,
         augment: Augmentation = Augmentation(),  # noqa: B008 - it is frozen
         equalize: bool = True,
         fit_plane: bool = True,
@@ -78,6 +80,7 @@ class ExpressionDataModule(LightningDataModule):
         self.eval_batch_size = eval_batch_size
         self.num_workers = num_workers
         self.seed = seed
+        self.balanced = balanced
         self.equalize = equalize
         self.fit_plane = fit_plane
         transform = partial(FaceTransform, augment=augment, equalize=equalize, fit_plane=fit_plane)
@@ -257,6 +260,7 @@ class ExpressionDataModule(LightningDataModule):
             seed=self.seed,
             rank=self._rank,
             num_replicas=self._num_replicas,
+            balance=self.labels[rows] if self.balanced else None,
         )
 
     def _rows(self, part: str, *, required: bool = False) -> NDArray[np.int64]:

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from typing import Protocol, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
 from ferlit.errors import DataError
+from nmloss.draws import balanced_order
 
 
 class BatchSampler(Protocol):
@@ -32,6 +34,8 @@ class ShuffledBatches:
         seed: With the epoch it fixes the order.
         rank: This process.
         num_replicas: Number of processes.
+        balance: (count,) class numbers; every class then comes as often as any other, the images of
+            a rare one several times an epoch. None takes every image once.
 
     Raises:
         DataError: there are fewer images than processes.
@@ -42,7 +46,14 @@ class ShuffledBatches:
     """
 
     def __init__(
-        self, count: int, batch_size: int, *, seed: int, rank: int = 0, num_replicas: int = 1
+        self,
+        count: int,
+        batch_size: int,
+        *,
+        seed: int,
+        rank: int = 0,
+        num_replicas: int = 1,
+        balance: NDArray[np.int64] | None = None,
     ) -> None:
         _check_shares(count, num_replicas)
         self.count = count
@@ -50,6 +61,7 @@ class ShuffledBatches:
         self.seed = seed
         self.rank = rank
         self.num_replicas = num_replicas
+        self.balance = balance
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -60,7 +72,11 @@ class ShuffledBatches:
         return max(full, 1) if rest == 1 else full + (rest > 0)
 
     def __iter__(self) -> Iterator[list[int]]:
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.count)
+        rng = np.random.default_rng((self.seed, self.epoch))
+        if self.balance is None:
+            order = rng.permutation(self.count)
+        else:
+            order = balanced_order(self.balance, rng)
         share = self.count // self.num_replicas
         own = order[self.rank : share * self.num_replicas : self.num_replicas].tolist()
         for number in range(len(self)):

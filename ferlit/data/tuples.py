@@ -66,5 +66,6 @@ class TupleDataModule(ExpressionDataModule):
             num_replicas=self._num_replicas,
             rank=self._rank,
             seed=self.seed,
+            balanced=self.balanced,
         )
         return self.sampler

@@ -55,7 +55,9 @@ def main(command: str, options: list[str]) -> None:
 
     errors = Console(stderr=True, highlight=False)
     for name in missing:
-        errors.print(f"{name}: there is no such picture, video or folder", markup=False, soft_wrap=True)
+        errors.print(
+            f"{name}: there is no such picture, video or folder", markup=False, soft_wrap=True
+        )
     is_long = len(sources) > _MANY or any(source.kind == "video" for source in sources)
     # Rows that run over the same terminal show the progress themselves.
     are_rows_shown = sys.stdout.isatty() and (given.format is not None or not given.output)

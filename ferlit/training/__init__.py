@@ -1,14 +1,15 @@
 """Training: the LightningModules, their callbacks and the run's folder."""
 
-from ferlit.training.backoff import BackOff
-from ferlit.training.callbacks import EpochSummary, SaveSplit, WriteResults
-from ferlit.training.finite import StopOnNonFinite
-from ferlit.training.logger import RunLogger
-from ferlit.training.modules import ExpressionModule, JointModule
-from ferlit.training.provenance import RecordRun
+from ferlit.training.callbacks.backoff import BackOff
+from ferlit.training.callbacks.finite import StopOnNonFinite
+from ferlit.training.callbacks.statistics import LearningRate, MiningStatistics
+from ferlit.training.callbacks.summary import EpochSummary, SaveSplit, WriteResults
+from ferlit.training.joint import JointModule
+from ferlit.training.modules import ExpressionModule
+from ferlit.training.record.logger import RunLogger
+from ferlit.training.record.provenance import RecordRun
+from ferlit.training.record.wandb_logger import WandbRunLogger
 from ferlit.training.schedules import WarmupCosine
-from ferlit.training.statistics import LearningRate, MiningStatistics
-from ferlit.training.wandb_logger import WandbRunLogger
 
 __all__ = [
     "BackOff",

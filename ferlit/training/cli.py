@@ -19,20 +19,26 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from ferlit.configurations import find_config
 from ferlit.data.datamodule import ExpressionDataModule
 from ferlit.errors import FerlitError
-from ferlit.training.callbacks import EpochSummary, SaveSplit, WriteResults, is_trial, run_folder
-from ferlit.training.finite import StopOnNonFinite
-from ferlit.training.launch import (
+from ferlit.training.callbacks.finite import StopOnNonFinite
+from ferlit.training.callbacks.statistics import LearningRate, MiningStatistics
+from ferlit.training.callbacks.summary import (
+    EpochSummary,
+    SaveSplit,
+    WriteResults,
+    is_trial,
+    run_folder,
+)
+from ferlit.training.modules import ExpressionModule
+from ferlit.training.processes.launch import (
     check_launch,
     is_first_process,
     leave_together,
     quiet_other_processes,
 )
-from ferlit.training.logger import forget_after
-from ferlit.training.modules import ExpressionModule
-from ferlit.training.provenance import RecordRun, mark_finished, read_run
-from ferlit.training.saved_config import SaveConfig
-from ferlit.training.statistics import LearningRate, MiningStatistics
-from ferlit.training.wandb_logger import WandbRunLogger, finish_tracking
+from ferlit.training.record.logger import forget_after
+from ferlit.training.record.provenance import RecordRun, mark_finished, read_run
+from ferlit.training.record.saved_config import SaveConfig
+from ferlit.training.record.wandb_logger import WandbRunLogger, finish_tracking
 
 logger = logging.getLogger(__name__)
 KEYWORDS = ("last", "best")  # the checkpoints of the newest run, by name

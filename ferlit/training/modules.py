@@ -1,7 +1,7 @@
-"""The LightningModules: stage 1 (softmax) and the joint loss of the two branches.
+"""The LightningModule of stage 1 (softmax); `ferlit.training.joint` adds the metric loss.
 
-Wiring only: backbone, branches, metric loss and optimiser are arguments, any of them replaceable by
-its class path from a configuration.
+Wiring only: backbone, branches and optimiser are arguments, any of them replaceable by its class
+path from a configuration.
 """
 
 import logging
@@ -22,10 +22,9 @@ from ferlit.data.datamodule import ExpressionDataModule
 from ferlit.data.dataset import Batch
 from ferlit.errors import FerlitError
 from ferlit.evaluation.metrics import Predictions, SequenceAccuracy
-from ferlit.models import Branches, InceptionFER, OneBranch, Output, TwoBranch
+from ferlit.models import Branches, InceptionFER, OneBranch
 from ferlit.models.weights import load_matching_weights
 from ferlit.training.targets import TargetRule, mixup, softmax_loss
-from nmloss import tuple_indices
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +54,7 @@ class ExpressionModule(LightningModule):
         mixup: Alpha of mixup (see `ferlit.training.targets.mixup`); 0 mixes nothing.
         flip_average: Evaluate by the mean of the probabilities of a face and its mirror image.
         target_rule: What the data's targets mean, see `ferlit.training.targets.softmax_loss`.
+        compile: Train with `torch.compile` (evaluation does without).
     """
 
     def __init__(
@@ -70,6 +70,7 @@ class ExpressionModule(LightningModule):
         mixup: float = 0.0,
         flip_average: bool = False,
         target_rule: TargetRule = "",
+        compile: bool = False,
     ) -> None:
         super().__init__()
         if not 0 <= label_smoothing < 1:
@@ -97,6 +98,7 @@ class ExpressionModule(LightningModule):
         self.mixup = mixup
         self.flip_average = flip_average
         self.target_rule: TargetRule = target_rule
+        self.is_compiled = compile
         self.train_accuracy = MulticlassAccuracy(len(classes), average="micro")
         self.val_accuracy = MulticlassAccuracy(len(classes), average="micro")
         self.val_sequence_accuracy = SequenceAccuracy(sequence_rule)
@@ -154,6 +156,10 @@ class ExpressionModule(LightningModule):
         if stage == "fit" and self.init_from is not None:
             report = load_matching_weights(self, self.init_from, self.classes)
             logger.info("weights from %s\n%s", self.init_from, report.summary())
+        if stage == "fit" and self.is_compiled:
+            # In place: a wrapper would rename the weights in the checkpoints.
+            self.backbone.compile()
+            self.branches.compile()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say how pictures become inputs, so that recognition sees what training saw."""
@@ -185,66 +191,3 @@ class ExpressionModule(LightningModule):
             )
         self.train_accuracy.update(logits, label)
         self.log("train/accuracy", self.train_accuracy, on_step=False, on_epoch=True)
-
-
-class JointModule(ExpressionModule):
-    """The joint loss: softmax plus alpha times a metric loss on tuples (Secs. 4 and 5.2).
-
-    The metric loss sees the branches' embedding: with `TwoBranch` that of the metric branch behind
-    the connecting layer (Eq. 13), with `OneBranch` the last hidden layer.
-
-    Args:
-        classes: The expressions, in the order of the network's outputs.
-        metric_loss: Any loss of nmloss or pytorch-metric-learning; its parameters train too.
-        alpha: Weight of the metric loss; 1 weighs both equally.
-        softmax_on: "query" puts the softmax loss on the queries alone (the paper), "all" on every
-            image of the tuples.
-        branches: From (in_features, num_classes) to the branches.
-        **module: The other arguments of `ExpressionModule`.
-    """
-
-    def __init__(
-        self,
-        classes: list[str],
-        metric_loss: nn.Module,
-        alpha: float = 1.0,
-        softmax_on: Literal["query", "all"] = "query",
-        branches: Callable[[int, int], nn.Module] = TwoBranch,
-        **module: Any,
-    ) -> None:
-        super().__init__(classes=classes, branches=branches, **module)
-        if softmax_on not in ("query", "all"):
-            raise FerlitError(f"softmax_on={softmax_on!r}; known are 'query' and 'all'")
-        if self.mixup:
-            raise FerlitError(f"mixup={self.mixup}: tuples cannot be mixed; use ExpressionModule")
-        self.metric_loss = metric_loss
-        self.alpha = alpha
-        self.softmax_on = softmax_on
-
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        if batch.tuple_size is None:
-            raise FerlitError(
-                "the joint loss needs batches of tuples: use ferlit.data.TupleDataModule"
-            )
-        positives, negatives = batch.tuple_size
-        size = positives + negatives
-        output: Output = self.branches(self.backbone(batch.image))
-        tuples = tuple_indices(
-            len(batch.label) // size, positives, negatives, device=batch.label.device
-        )
-        metric = self.metric_loss(output.embedding, batch.label, tuples)
-        step = size if self.softmax_on == "query" else 1
-        logits, label = output.logits[::step], batch.label[::step]
-        target = None if batch.target is None else batch.target[::step]
-        softmax = self._softmax_loss(logits, batch._replace(label=label, target=target))
-        loss: Tensor = softmax + self.alpha * metric
-        losses = {"loss": loss, "softmax": softmax, "metric": metric}
-        self._log_training(losses, logits, label)
-        return loss
-
-    def on_train_epoch_end(self) -> None:
-        """Log whose images served as negatives (Sec. 3: the fallback is the usual path on CK+)."""
-        sources = getattr(self.trainer.datamodule, "negative_sources", None)  # type: ignore[attr-defined]
-        if sources is not None and sum(sources):
-            for name, count in sources._asdict().items():
-                self.log(f"negatives/{name}", count / sum(sources), sync_dist=True)

@@ -5,9 +5,9 @@ import yaml
 
 from ferlit.cli import main
 from ferlit.configurations import CONFIGS
-from ferlit.training.parse_only import check_fit
-from ferlit.training.stage_plan import apply_options, read_plan
-from ferlit.training.stages import link
+from ferlit.training.processes.parse_only import check_fit
+from ferlit.training.stages.command import link
+from ferlit.training.stages.plan import apply_options, read_plan
 
 EXPERIMENTS = sorted(path.name for path in CONFIGS.glob("*.yaml") if path.name != "wandb.yaml")
 SYSTEMS = sorted(path.name for path in (CONFIGS / "systems").glob("*.yaml"))

@@ -276,6 +276,32 @@ def test_without_shuffling_the_queries_come_in_order() -> None:
     assert [members[0] for members in tuples(sampler(shuffle=False))] == list(range(981))
 
 
+def test_balanced_queries_show_every_label_equally_often_and_every_image_in_time() -> None:
+    planned = sampler(balanced=True)
+    seen: set[int] = set()
+    for epoch in range(12):
+        planned.set_epoch(epoch)
+        queries = [found[0] for found in tuples(planned)]
+        assert len(queries) == len(LABELS)
+        counts = Counter(LABELS[query] for query in queries)
+        assert counts.keys() == set(CLASSES)
+        assert max(counts.values()) - min(counts.values()) <= 1
+        of_rare = Counter(query for query in queries if LABELS[query] == "contempt")
+        assert max(of_rare.values()) - min(of_rare.values()) <= 1
+        seen |= set(queries)
+    assert seen == set(range(len(LABELS)))
+
+
+def test_balanced_queries_are_shared_by_the_ranks_and_may_keep_their_order() -> None:
+    whole = [found[0] for found in tuples(sampler(balanced=True, tuples_per_batch=12))]
+    ranks = [tuples(sampler(balanced=True, tuples_per_batch=6, num_replicas=2, rank=rank))
+             for rank in range(2)]  # fmt: skip
+    halves = [query[0] for pair in zip(*ranks, strict=True) for query in pair]
+    assert halves[: len(whole)] == whole
+    in_order = [found[0] for found in tuples(sampler(balanced=True, shuffle=False))]
+    assert in_order == sorted(in_order)
+
+
 def test_other_numbers_of_negatives() -> None:
     for negatives in (0, 3, 8):
         planned = sampler(negatives=negatives)

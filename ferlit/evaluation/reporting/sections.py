@@ -15,7 +15,7 @@ from ferlit.evaluation.reporting.published import PAPER_FOLDS, SOURCE, paper_fig
 from ferlit.evaluation.reporting.runs import Run, read_history
 from ferlit.evaluation.reporting.study import Study
 from ferlit.evaluation.tables import Evaluation
-from ferlit.training.environment import package_version
+from ferlit.training.record.environment import package_version
 
 LEVELS = {"sequence": "by sequence", "image": "by image"}
 CURVES = {"train/loss": "training loss", "val/accuracy": "validation accuracy"}

@@ -8,8 +8,8 @@ import pandas as pd
 
 from ferlit.errors import DataError
 from ferlit.evaluation.reporting.runs import PREDICTED, TESTED, Run, read_run_folder
-from ferlit.training.processes import LOG
-from ferlit.training.provenance import RUN, is_finished
+from ferlit.training.processes.fit import LOG
+from ferlit.training.record.provenance import RUN, is_finished
 
 # A folder with one of them is the folder of a run, whatever became of it.
 _MARKS = ("config.yaml", RUN, TESTED, LOG)

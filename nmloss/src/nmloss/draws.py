@@ -47,3 +47,25 @@ def below(bounds: Integers, numbers: Numbers) -> Integers:
     array([0, 2, 5])
     """
     return (bounds * numbers).astype(np.int64)
+
+
+def balanced_order(labels: Integers, rng: np.random.Generator) -> Integers:
+    """N places in random order, every label as often as any other, give or take one.
+
+    Args:
+        labels: (n,) numbers.
+        rng: Draws the places.
+
+    >>> order = balanced_order(np.array([0, 0, 0, 0, 0, 1]), np.random.default_rng(0))
+    >>> sorted(order.tolist())[3:]  # three of the five, then the sixth three times
+    [5, 5, 5]
+    """
+    shuffled = rng.permutation(len(labels))
+    groups = np.split(
+        shuffled[np.argsort(labels[shuffled], kind="stable")],
+        np.cumsum(np.unique(labels, return_counts=True)[1])[:-1],
+    )
+    share, rest = divmod(len(labels), len(groups))
+    counts = share + (rng.permutation(len(groups)) < rest)
+    taken = [np.resize(group, count) for group, count in zip(groups, counts, strict=True)]
+    return rng.permutation(np.concatenate(taken))

@@ -8,7 +8,7 @@ import torch.distributed as dist
 from torch.utils.data import Sampler
 
 from nmloss.codes import Values, codes
-from nmloss.draws import Integers, Numbers, below, draw
+from nmloss.draws import Integers, Numbers, balanced_order, below, draw
 
 _CELLS_PER_BLOCK = 1 << 18  # 2 MB the array, so that memory stays flat over an epoch
 
@@ -30,10 +30,11 @@ class NegativeSources(NamedTuple):
 class IdentityTupleSampler(Sampler[list[int]]):
     """Plans batches of (N+M)-tuples (Liu et al. 2017, Sec. 3).
 
-    Every image is the query of one tuple an epoch. A tuple is [query, M-1 positives, N negatives]:
-    the positives show the query's label by other identities; the negatives show one other label
-    each, by the query's own identity, or else by that of the first positive who has it, or else by
-    anyone. A batch is the flat list of its tuples' indices, the layout of `tuple_indices`.
+    Every image is the query of one tuple an epoch (but see ``balanced``). A tuple is [query, M-1
+    positives, N negatives]: the positives show the query's label by other identities; the negatives
+    show one other label each, by the query's own identity, or else by that of the first positive
+    who has it, or else by anyone. A batch is the flat list of its tuples' indices, the layout of
+    `tuple_indices`.
 
     Positives are distinct images where there are enough. Where no other identity shows the label
     they are other images of the query's identity, or else the query itself.
@@ -58,6 +59,8 @@ class IdentityTupleSampler(Sampler[list[int]]):
         num_replicas: Number of processes; None asks torch.distributed.
         rank: This process; None asks torch.distributed.
         seed: Fixes order and draws, together with the epoch.
+        balanced: Make every label as often the query's as any other: the images of a rare label are
+            queries several times an epoch, of those of a frequent one only some, others each epoch.
 
     Raises:
         ValueError: an argument is out of range, the lengths differ, or there are fewer than two
@@ -85,6 +88,7 @@ class IdentityTupleSampler(Sampler[list[int]]):
         num_replicas: int | None = None,
         rank: int | None = None,
         seed: int = 0,
+        balanced: bool = False,
     ) -> None:
         label_names, label_codes = codes("labels", labels)
         identity_names, identity_codes = codes("identities", identities)
@@ -112,6 +116,7 @@ class IdentityTupleSampler(Sampler[list[int]]):
         self.shuffle = shuffle
         self.drop_last = drop_last
         self.seed = seed
+        self.balanced = balanced
         self.epoch = 0
         self.sources = NegativeSources()
         self._num_replicas, self._rank = num_replicas, rank
@@ -185,9 +190,12 @@ class IdentityTupleSampler(Sampler[list[int]]):
 
     def _queries(self) -> Integers:
         """The places of the queries of all ranks; rank r serves every n-th from the r-th."""
-        order = self._places
-        if self.shuffle:
-            order = np.random.default_rng((self.seed, self.epoch)).permutation(order)
+        order, rng = self._places, np.random.default_rng((self.seed, self.epoch))
+        if self.balanced:
+            chosen = balanced_order(self._keys[order] // self._num_identities, rng)
+            order = order[chosen if self.shuffle else np.sort(chosen)]
+        elif self.shuffle:
+            order = rng.permutation(order)
         return np.resize(order, self._queries_per_rank() * self.num_replicas)
 
     def _numbers_per_tuple(self) -> tuple[int, int, int]:

@@ -106,3 +106,20 @@ def test_shards_hold_every_image_once() -> None:
     shards = [list(ShardSampler(7, rank=rank, num_replicas=3)) for rank in range(3)]
     assert sorted(index for shard in shards for index in shard) == list(range(7))
     assert [len(ShardSampler(7, rank=rank, num_replicas=3)) for rank in range(3)] == [3, 2, 2]
+
+
+def test_balanced_batches_show_every_class_equally_often() -> None:
+    labels = np.repeat([0, 1, 2], [60, 30, 6])
+    whole = ShuffledBatches(96, 16, seed=0, balance=labels)
+    parts = [ShuffledBatches(96, 8, seed=0, rank=rank, num_replicas=2, balance=labels)
+             for rank in range(2)]  # fmt: skip
+    seen: set[int] = set()
+    for epoch in range(8):
+        for batches in (whole, *parts):
+            batches.set_epoch(epoch)
+        shown = [index for batch in whole for index in batch]
+        assert np.bincount(labels[shown]).tolist() == [32, 32, 32]
+        seen |= set(shown)
+        both = [sorted(first + second) for first, second in zip(*parts, strict=True)]
+        assert both == [sorted(batch) for batch in whole]
+    assert seen == set(range(96))

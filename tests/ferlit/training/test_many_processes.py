@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ferlit.cli import main
 from ferlit.data.store import Store
-from ferlit.training.provenance import is_finished
+from ferlit.training.record.provenance import is_finished
 from nmloss import AdaptiveNMTupleClustersLoss
 
 ROOT = Path(__file__).parents[3]

@@ -46,6 +46,20 @@ def test_the_joint_loss_is_softmax_plus_alpha_times_the_metric_loss(
     assert loss.item() == pytest.approx((softmax + 0.3 * metric).item(), rel=1e-5)
 
 
+def test_a_compiled_module_trains_the_same_and_keeps_the_names_of_its_weights() -> None:
+    eager, compiled = joint(), joint(compile=True)
+    names = list(eager.state_dict())
+    for module in (eager, compiled):
+        module.setup("fit")
+        module.eval()  # so that batch normalisation is the same at each call
+    for _ in range(2):
+        loss = compiled.training_step(tuple_batch(), 0)
+        assert loss.item() == pytest.approx(eager.training_step(tuple_batch(), 0).item(), rel=1e-5)
+    loss.backward()
+    assert all(weight.grad is not None for weight in compiled.backbone.parameters())
+    assert list(compiled.state_dict()) == names
+
+
 def test_losses_of_pytorch_metric_learning_serve_as_well() -> None:
     loss = joint(metric_loss=TripletMarginLoss()).training_step(tuple_batch(), 0)
     loss.backward()

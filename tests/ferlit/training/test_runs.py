@@ -2,10 +2,8 @@
 
 import csv
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -16,23 +14,7 @@ import torch
 from ferlit.cli import main
 from ferlit.data.store import Store
 from ferlit.training import JointModule
-
-ROOT = Path(__file__).parents[3]
-
-
-def fit_options(store: Path, runs: Path, *more: str) -> list[str]:
-    return [
-        "fit",
-        "--config=ckplus.yaml",
-        f"--data.store={store}",
-        "--data.folds=4",
-        "--data.num_workers=0",
-        "--data.tuples_per_batch=6",
-        "--model.backbone=tests.ferlit.tiny.TinyBackbone",
-        f"--trainer.logger.save_dir={runs}",
-        "--trainer.accelerator=cpu",
-        *more,
-    ]
+from tests.ferlit.training.fits import ROOT, command, environment, fit_options
 
 
 def losses(run: Path) -> dict[int, list[float]]:
@@ -123,14 +105,6 @@ def test_a_finished_run_is_evaluated_again(
     assert (run / "metrics.json").read_text() == before
     if command == "predict":
         assert len(pd.read_csv(run / "predictions_all.csv")) == len(store.records)
-
-
-def command(store: Store, runs: Path, *more: str) -> list[str]:
-    return [sys.executable, "-m", "ferlit", *fit_options(store.folder, runs, *more)]
-
-
-def environment() -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": os.pathsep.join(["nmloss/src", "."])}
 
 
 def stop_in_an_epoch(store: Store, runs: Path, sign: signal.Signals) -> tuple[Path, int, str]:

@@ -14,7 +14,7 @@ from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_com
 from ferlit.cli import main
 from ferlit.configurations import CONFIGS
 from ferlit.data.store import Store
-from tests.ferlit.training.test_runs import ROOT, environment
+from tests.ferlit.training.fits import ROOT, environment
 
 SWEEPS = sorted((CONFIGS / "sweeps").glob("*.yaml"))
 # What keeps a run of a test short, beside the one step.

@@ -12,7 +12,7 @@ import yaml
 
 from ferlit.errors import FerlitError
 from ferlit.training.cli import main as run_fit
-from ferlit.training.parse_only import check_fit
+from ferlit.training.processes.parse_only import check_fit
 
 SETTINGS = "crossval.json"
 # What may differ between the runs of one cross-validation: what each run is given on its own, where
@@ -59,7 +59,7 @@ class Settings:
         overlays: System -> its configuration file, as it was named.
         settings: System -> its settings, flat; those that may differ are left out.
         seeds: Of all runs.
-        content: See `ferlit.training.crossval_rounds.Rounds`.
+        content: See `ferlit.training.crossval.rounds.Rounds`.
     """
 
     overlays: dict[str, str]

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from ferlit.errors import FerlitError
 from ferlit.training import BackOff
-from ferlit.training.statistics import LearningRate
+from ferlit.training.callbacks.statistics import LearningRate
 
 NAN = math.nan
 # One row an epoch: the training loss and validation accuracy that it ends with, the learning rate

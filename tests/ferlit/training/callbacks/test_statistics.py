@@ -4,7 +4,7 @@ from pytorch_metric_learning.losses import TripletMarginLoss
 from torch import Tensor, nn
 
 from ferlit.training import MiningStatistics
-from ferlit.training.statistics import tuple_losses
+from ferlit.training.callbacks.statistics import tuple_losses
 from nmloss import (
     AdaptiveNMTupleClustersLoss,
     CrossBatchMemory,

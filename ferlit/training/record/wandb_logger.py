@@ -14,7 +14,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from ferlit.data.preparation import CONTACT_SHEET
 from ferlit.data.summary import REPORT
 from ferlit.errors import FerlitError
-from ferlit.training.logger import RunLogger
+from ferlit.training.record.logger import RunLogger
 
 WANDB = "wandb.json"
 _COUNTS = ("database", "landmarks", "found", "prepared", "dropped", "classes", "splits")

@@ -13,9 +13,9 @@ import torch
 from ferlit.cli import main
 from ferlit.data.manifest import MANIFEST, checksum
 from ferlit.data.store import Store
-from ferlit.training.environment import describe_environment, git_revision
-from ferlit.training.provenance import is_finished, mark_finished, read_run, write_run
-from tests.ferlit.training.test_runs import ROOT, environment, fit_options
+from ferlit.training.record.environment import describe_environment, git_revision
+from ferlit.training.record.provenance import is_finished, mark_finished, read_run, write_run
+from tests.ferlit.training.fits import ROOT, environment, fit_options
 
 
 def start_fit(store: Store, runs: Path, *more: str) -> Path:

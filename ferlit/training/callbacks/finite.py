@@ -10,7 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from ferlit.errors import FerlitError
-from ferlit.training.callbacks import is_trial, run_folder
+from ferlit.training.callbacks.summary import is_trial, run_folder
 
 NON_FINITE = "non_finite.csv"
 

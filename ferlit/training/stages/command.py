@@ -16,17 +16,17 @@ from rich.console import Console
 
 from ferlit.configurations import find_config
 from ferlit.errors import FerlitError, UsageError
-from ferlit.training.crossval_settings import write_json
-from ferlit.training.parse_only import check_fit
-from ferlit.training.processes import Fit
-from ferlit.training.stage_plan import (
+from ferlit.training.crossval.settings import write_json
+from ferlit.training.processes.fit import Fit
+from ferlit.training.processes.parse_only import check_fit
+from ferlit.training.stages.plan import (
     Stage,
     apply_options,
     check_names,
     differences,
     read_plan,
 )
-from ferlit.training.stage_runs import print_results, run_fit
+from ferlit.training.stages.runs import print_results, run_fit
 
 SETTINGS = "stages.json"
 _HELP = """\

@@ -12,9 +12,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from ferlit.data.datamodule import ExpressionDataModule
 from ferlit.data.manifest import MANIFEST, checksum
-from ferlit.training.callbacks import is_trial, run_folder
-from ferlit.training.environment import describe_environment, device_names
-from ferlit.training.wandb_logger import WandbRunLogger
+from ferlit.training.callbacks.summary import is_trial, run_folder
+from ferlit.training.record.environment import describe_environment, device_names
+from ferlit.training.record.wandb_logger import WandbRunLogger
 
 RUN = "run.json"
 

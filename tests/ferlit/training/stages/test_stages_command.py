@@ -16,10 +16,10 @@ from ferlit.cli import main
 from ferlit.configurations import find_config
 from ferlit.data.store import Store
 from ferlit.errors import FerlitError
-from ferlit.training.stage_plan import read_plan
-from ferlit.training.stages import link, put_aside, without_restart
+from ferlit.training.stages.command import link, put_aside, without_restart
+from ferlit.training.stages.plan import read_plan
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 FIRST, SECOND = "1_first", "2_second"
 CONFIG = {
     "model": {

@@ -7,7 +7,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.trainer.states import TrainerFn
 
-from ferlit.training.wandb_logger import WandbRunLogger
+from ferlit.training.record.wandb_logger import WandbRunLogger
 
 CONFIG = "config.yaml"
 

@@ -16,8 +16,8 @@ import yaml
 from ferlit.cli import main
 from ferlit.data.store import Store
 from ferlit.training import WandbRunLogger
+from tests.ferlit.training.fits import ROOT, environment, fit_options
 from tests.ferlit.training.record_files import wandb_records
-from tests.ferlit.training.test_runs import ROOT, environment, fit_options
 
 LOGGER = "--trainer.logger.init_args."
 

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from ferlit.training.crossval_display import Display
-from ferlit.training.crossval_rounds import Round, Rounds
-from ferlit.training.crossval_runs import CrossvalRun, plan_runs
+from ferlit.training.crossval.display import Display
+from ferlit.training.crossval.rounds import Round, Rounds
+from ferlit.training.crossval.runs import CrossvalRun, plan_runs
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 
 from ferlit.evaluation.pooling import pool
-from ferlit.training.crossval_runs import CrossvalRun
+from ferlit.training.crossval.runs import CrossvalRun
 
 REFRESH_SECONDS = 1.0
 

@@ -4,7 +4,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from ferlit.training.logger import RunLogger, forget_after
+from ferlit.training.record.logger import RunLogger, forget_after
 from tests.ferlit.training.record_files import tensorboard_events
 
 

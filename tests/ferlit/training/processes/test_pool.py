@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ferlit.errors import FerlitError
-from ferlit.training.pool import Process, make_slots, run_pool, stop
-from ferlit.training.processes import Fit
+from ferlit.training.processes.fit import Fit
+from ferlit.training.processes.pool import Process, make_slots, run_pool, stop
 
 
 @dataclass(eq=False)
@@ -118,7 +118,7 @@ def test_a_folder_where_a_fit_still_runs_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fit = Fit(tmp_path / "system" / "seed_0" / "fold_0", ("--help",))
-    monkeypatch.setattr("ferlit.training.processes.LOCK_PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr("ferlit.training.processes.fit.LOCK_PATIENCE_SECONDS", 0.3)
     orphan = fit.start()  # held by the child alone: this process has closed the log
     try:
         with pytest.raises(FerlitError, match="still running there"):

@@ -20,7 +20,7 @@ from ferlit.data.records import read_records, write_records
 from ferlit.data.store import RECORDS, Store
 from ferlit.evaluation.tables import evaluate_images, evaluate_sequences
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 Results = dict[str, Any]
 
 

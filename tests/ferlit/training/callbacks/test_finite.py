@@ -8,8 +8,8 @@ from ferlit.cli import main
 from ferlit.data.store import Store
 from ferlit.errors import FerlitError
 from ferlit.training import StopOnNonFinite
-from ferlit.training.finite import NON_FINITE
-from tests.ferlit.training.test_runs import fit_options
+from ferlit.training.callbacks.finite import NON_FINITE
+from tests.ferlit.training.fits import fit_options
 
 NAN_LOSS = "--model.metric_loss=tests.ferlit.training.bad_losses.NaNAfter"
 

@@ -1,0 +1,1 @@
+"""Cross-validation: systems x seeds x folds, each fit a process of its own."""

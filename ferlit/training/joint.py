@@ -1,0 +1,75 @@
+"""The LightningModule of the joint loss of the two branches (Liu et al. 2017, Secs. 4 and 5.2)."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from ferlit.data.dataset import Batch
+from ferlit.errors import FerlitError
+from ferlit.models import Output, TwoBranch
+from ferlit.training.modules import ExpressionModule
+from nmloss import tuple_indices
+
+
+class JointModule(ExpressionModule):
+    """The joint loss: softmax plus alpha times a metric loss on tuples (Secs. 4 and 5.2).
+
+    The metric loss sees the branches' embedding: with `TwoBranch` that of the metric branch behind
+    the connecting layer (Eq. 13), with `OneBranch` the last hidden layer.
+
+    Args:
+        classes: The expressions, in the order of the network's outputs.
+        metric_loss: Any loss of nmloss or pytorch-metric-learning; its parameters train too.
+        alpha: Weight of the metric loss; 1 weighs both equally.
+        softmax_on: "query" puts the softmax loss on the queries alone (the paper), "all" on every
+            image of the tuples.
+        branches: From (in_features, num_classes) to the branches.
+        **module: The other arguments of `ExpressionModule`.
+    """
+
+    def __init__(
+        self,
+        classes: list[str],
+        metric_loss: nn.Module,
+        alpha: float = 1.0,
+        softmax_on: Literal["query", "all"] = "query",
+        branches: Callable[[int, int], nn.Module] = TwoBranch,
+        **module: Any,
+    ) -> None:
+        super().__init__(classes=classes, branches=branches, **module)
+        if softmax_on not in ("query", "all"):
+            raise FerlitError(f"softmax_on={softmax_on!r}; known are 'query' and 'all'")
+        if self.mixup:
+            raise FerlitError(f"mixup={self.mixup}: tuples cannot be mixed; use ExpressionModule")
+        self.metric_loss = metric_loss
+        self.alpha = alpha
+        self.softmax_on = softmax_on
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        if batch.tuple_size is None:
+            raise FerlitError(
+                "the joint loss needs batches of tuples: use ferlit.data.TupleDataModule"
+            )
+        positives, negatives = batch.tuple_size
+        size = positives + negatives
+        output: Output = self.branches(self.backbone(batch.image))
+        tuples = tuple_indices(
+            len(batch.label) // size, positives, negatives, device=batch.label.device
+        )
+        metric = self.metric_loss(output.embedding, batch.label, tuples)
+        step = size if self.softmax_on == "query" else 1
+        logits, label = output.logits[::step], batch.label[::step]
+        target = None if batch.target is None else batch.target[::step]
+        softmax = self._softmax_loss(logits, batch._replace(label=label, target=target))
+        loss: Tensor = softmax + self.alpha * metric
+        losses = {"loss": loss, "softmax": softmax, "metric": metric}
+        self._log_training(losses, logits, label)
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        """Log whose images served as negatives (Sec. 3: the fallback is the usual path on CK+)."""
+        sources = getattr(self.trainer.datamodule, "negative_sources", None)  # type: ignore[attr-defined]
+        if sources is not None and sum(sources):
+            for name, count in sources._asdict().items():
+                self.log(f"negatives/{name}", count / sum(sources), sync_dist=True)

@@ -1,0 +1,32 @@
+"""Small fits by the command line."""
+
+import os
+import sys
+from pathlib import Path
+
+from ferlit.data.store import Store
+
+ROOT = Path(__file__).parents[3]
+
+
+def fit_options(store: Path, runs: Path, *more: str) -> list[str]:
+    return [
+        "fit",
+        "--config=ckplus.yaml",
+        f"--data.store={store}",
+        "--data.folds=4",
+        "--data.num_workers=0",
+        "--data.tuples_per_batch=6",
+        "--model.backbone=tests.ferlit.tiny.TinyBackbone",
+        f"--trainer.logger.save_dir={runs}",
+        "--trainer.accelerator=cpu",
+        *more,
+    ]
+
+
+def command(store: Store, runs: Path, *more: str) -> list[str]:
+    return [sys.executable, "-m", "ferlit", *fit_options(store.folder, runs, *more)]
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": os.pathsep.join(["nmloss/src", "."])}
