@@ -7,7 +7,7 @@ path from a configuration.
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, Self, cast
 
 import numpy as np
 import torch
@@ -37,6 +37,19 @@ _OBJECTS = ["backbone", "branches", "optimizer", "lr_scheduler", "init_from", "m
 def adam(parameters: Any) -> torch.optim.Optimizer:
     """Adam with a learning rate of 1e-3, where a configuration names no optimiser."""
     return torch.optim.Adam(parameters, lr=1e-3)
+
+
+class _Shared:
+    """A function that copies of a module share: the command line's cannot be copied."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.function(*arguments)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
 
 
 class ExpressionModule(LightningModule):
@@ -91,8 +104,8 @@ class ExpressionModule(LightningModule):
                 "out_features: say there how many features it gives"
             )
         self.branches = branches(out_features, len(classes))
-        self.optimizer = optimizer
-        self.lr_scheduler = lr_scheduler
+        self.optimizer = _Shared(optimizer)
+        self.lr_scheduler = lr_scheduler and _Shared(lr_scheduler)
         self.init_from = init_from
         self.label_smoothing = label_smoothing
         self.mixup = mixup

@@ -1,0 +1,76 @@
+"""What users expect of a trainer, each an option of ``fit``: off by default, tried all together."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+from ferlit.cli import main
+from ferlit.data.store import Store
+from tests.ferlit.training.fits import fit_options
+
+KNOBS = {
+    "model": {
+        "class_path": "ferlit.training.JointModule",
+        "init_args": {
+            "label_smoothing": 0.1,
+            "flip_average": True,
+            "lr_scheduler": {
+                "class_path": "ferlit.training.WarmupCosine",
+                "init_args": {"epochs": 4, "warmup": 1},
+            },
+        },
+    },
+    "data": {
+        "class_path": "ferlit.data.TupleDataModule",
+        "init_args": {
+            "balanced": True,
+            "augment": {"rotation": 10, "zoom": 0.1, "shift": 2, "erase": 0.25},
+        },
+    },
+    "trainer": {
+        "callbacks": [
+            {
+                "class_path": "lightning.pytorch.callbacks.EMAWeightAveraging",
+                "init_args": {"decay": 0.5},
+            },
+            {
+                "class_path": "lightning.pytorch.callbacks.EarlyStopping",
+                # Every accuracy counts as a failure to improve.
+                "init_args": {"monitor": "val/accuracy", "mode": "max", "patience": 2,
+                              "min_delta": 2.0},
+            },
+        ]
+    },
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("knobs")
+    config = folder / "knobs.yaml"
+    config.write_text(yaml.safe_dump(KNOBS))
+    options = [f"--config={config}", "--trainer.max_epochs=4"]
+    assert main(fit_options(store.folder, folder / "runs", *options)) == 0
+    return folder / "runs" / "ckplus" / "version_0"
+
+
+def test_the_rate_rises_then_falls_and_training_stops_early(run: Path) -> None:
+    rates = pd.read_csv(run / "metrics.csv").groupby("epoch")["train/learning_rate"].first()
+    assert rates.tolist() == pytest.approx([0.00025, 0.0005, 0.000375])
+
+
+def test_the_averaged_weights_are_validated_and_saved(run: Path) -> None:
+    checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    averaged, trained = checkpoint["state_dict"], checkpoint["current_model_state"]
+    name = "backbone.2.weight"
+    assert averaged.keys() == trained.keys()
+    assert not torch.equal(averaged[name], trained[name])
+
+
+def test_the_run_ends_with_its_test(run: Path, store: Store) -> None:
+    split = pd.read_csv(run / "split.csv")
+    predictions = pd.read_csv(run / "predictions.csv")
+    assert len(predictions) == split.loc[split["split"] == "test", "images"].sum()
