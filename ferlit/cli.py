@@ -30,13 +30,16 @@ COMMANDS = {
         "train and compare systems on every fold",
         "ferlit.training.crossval.command:main",
     ),
-    "report": ("what the runs in a folder gave, as one page", "ferlit.evaluation.report:main"),
-    "export": ("write a checkpoint as ONNX or pt2", "ferlit.inference.export:main"),
+    "report": (
+        "what the runs in a folder gave, as one page",
+        "ferlit.evaluation.report.command:main",
+    ),
+    "export": ("write a checkpoint as ONNX or pt2", "ferlit.inference.export.command:main"),
     "recognise": (
         "recognise the faces of pictures, folders, videos, a camera",
-        "ferlit.inference.cli:main",
+        "ferlit.inference.recognition.command:main",
     ),
-    "demo": ("a local web page that recognises faces", "ferlit.inference.demo:main"),
+    "demo": ("a local web page that recognises faces", "ferlit.inference.demo.command:main"),
 }
 
 

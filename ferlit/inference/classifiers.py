@@ -1,7 +1,7 @@
 """A trained network as a function from faces to probabilities, whatever file it comes in.
 
 Only backbone and classification branch run (Liu et al. 2017, Sec. 4). Exported files, ONNX and
-``torch.export``, are read by `ferlit.inference.exported`.
+``torch.export``, are read by `ferlit.inference.export.exported`.
 """
 
 import logging
@@ -130,11 +130,11 @@ def load_classifier(path: Path, device: str = "cpu") -> Classifier:
         head = file.read(1)
     members = _members(path)
     if any(name.endswith("/models/model.json") for name in members):
-        from ferlit.inference.exported import ExportedClassifier
+        from ferlit.inference.export.exported import ExportedClassifier
 
         return ExportedClassifier(path, device)
     if head == _ONNX_STARTS_WITH:
-        from ferlit.inference.exported import OnnxClassifier
+        from ferlit.inference.export.exported import OnnxClassifier
 
         return OnnxClassifier(path, device)
     return _from_checkpoint(path, place)

@@ -15,7 +15,7 @@ from ferlit.data.transforms import FaceTransform
 from ferlit.errors import DataError
 from ferlit.inference.classifiers import Classifier, Rule, load_classifier
 from ferlit.inference.finding import Cut, FaceFinder, choose_finder
-from ferlit.inference.video import grey_frame, read_video
+from ferlit.inference.recognition.video import grey_frame, read_video
 
 T = TypeVar("T")
 Picture = NDArray[np.uint8]
@@ -98,7 +98,7 @@ class Recogniser:
 
     @property
     def sequence_rule(self) -> Rule:
-        """How the images of a sequence vote, see `ferlit.inference.clips`."""
+        """How the images of a sequence vote, see `ferlit.inference.recognition.clips`."""
         return self.classifier.sequence_rule
 
     def recognise(self, image: Path | str | Picture) -> list[Face]:

@@ -1,0 +1,1 @@
+"""``ferlit report``: gathering runs, figures, identity leakage, the page."""

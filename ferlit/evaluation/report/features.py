@@ -1,0 +1,145 @@
+"""What a run's network makes of its test faces: EC and ML features, kept for the next report."""
+
+import hashlib
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+from zipfile import BadZipFile
+
+import numpy as np
+import pandas as pd
+import torch
+from lightning.pytorch import LightningModule
+from numpy.typing import NDArray
+
+from ferlit.data.transforms import FaceTransform
+from ferlit.errors import DataError
+from ferlit.evaluation.report.runs import Run, find_store
+from ferlit.models.branches import OneBranch
+
+_BATCH = 256
+# Another processor or precision moves a probability by less.
+_TOLERANCE = 0.05
+
+
+class Features(NamedTuple):
+    """Features of the n test faces of a run, in the order of its predictions.
+
+    Args:
+        hidden: (n, D_input) last hidden layer of the classification branch, EC.
+        embedding: (n, D) embedding of the metric branch, ML; None where the network has one branch.
+    """
+
+    hidden: NDArray[np.float32]
+    embedding: NDArray[np.float32] | None
+
+    def by_name(self) -> dict[str, NDArray[np.float32]]:
+        """Those there are, by the name of their branch."""
+        return {"EC": self.hidden} | ({} if self.embedding is None else {"ML": self.embedding})
+
+
+def judged_faces(run: Run) -> NDArray[np.uint8]:
+    """(n, 60, 60) the registered faces that judge a run, in the order of its predictions.
+
+    Raises:
+        DataError: the store is gone or is another one.
+    """
+    store = find_store(run.config, run.record)
+    rows = pd.Index(store.records["image"]).get_indexer(pd.Index(run.predictions["image"]))
+    if (rows < 0).any():
+        raise DataError(
+            f"{store.folder}: {(rows < 0).sum()} of the {len(rows)} faces that the run was tested "
+            f"on are not in this store, among them {run.predictions['image'][rows.argmin()]}"
+        )
+    return np.asarray(store.faces[rows])
+
+
+def read_features(run: Run, cache: Path) -> Features:
+    """Features of the test faces of a run.
+
+    Args:
+        run: The run.
+        cache: Folder that keeps them; they are computed again when the checkpoint has changed.
+
+    Raises:
+        DataError: no checkpoint or store, or the network does not give the run's predictions.
+    """
+    if not run.checkpoint.is_file():
+        raise DataError(f"there is no checkpoint {run.checkpoint}")
+    status = run.checkpoint.stat()
+    key = f"{run.checkpoint.resolve()} {status.st_size} {status.st_mtime_ns}"
+    path = cache / f"{run.system}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
+    kept = _read_cache(path, run)
+    if kept is not None:
+        return kept
+    features = compute_features(run, judged_faces(run))
+    cache.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    content = {"images": run.predictions["image"].to_numpy(str), **features.by_name()}
+    with partial.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **content)
+    partial.replace(path)
+    return features
+
+
+def compute_features(run: Run, faces: NDArray[np.uint8]) -> Features:
+    """The features, by the network of the run's checkpoint.
+
+    Args:
+        run: The run.
+        faces: (n, 60, 60), see `judged_faces`.
+
+    Raises:
+        DataError: the network cannot be built or does not give the run's predictions.
+    """
+    module, options = _load(run), run.data
+    transform = FaceTransform(
+        train=False,
+        equalize=bool(options.get("equalize", True)),
+        fit_plane=bool(options.get("fit_plane", True)),
+    )
+    branches = module.branches
+    if not isinstance(branches, OneBranch):
+        raise DataError(
+            f"the branches {type(branches).__name__} have no classification branch to look into"
+        )
+    hidden, embedding, probabilities = [], [], []
+    with torch.inference_mode():
+        for start in range(0, len(faces), _BATCH):
+            batch = torch.stack([transform(face, 0) for face in faces[start : start + _BATCH]])
+            outputs = module.backbone(batch)
+            hidden.append(branches.classification(outputs)[1])
+            embedding.append(branches(outputs).embedding)
+            probabilities.append(module.probabilities(batch))
+    written = run.predictions[list(run.tested.classes)].to_numpy(np.float64)
+    difference = float(np.abs(torch.cat(probabilities).numpy() - written).max())
+    if difference > _TOLERANCE:
+        raise DataError(
+            f"{run.checkpoint} does not give the probabilities in predictions.csv (they differ by "
+            f"up to {difference:.2f}): the checkpoint or the store has changed since the test"
+        )
+    ec, ml = torch.cat(hidden).numpy(), torch.cat(embedding).numpy()
+    is_one_branch = ec.shape == ml.shape and bool(np.array_equal(ec, ml))
+    return Features(ec, None if is_one_branch else ml)
+
+
+def _load(run: Run) -> Any:
+    module, _, name = str(run.config["model"]["class_path"]).rpartition(".")
+    try:
+        kind = getattr(import_module(module), name)
+        loaded: LightningModule = kind.load_from_checkpoint(
+            run.checkpoint, map_location="cpu", weights_only=True
+        )
+    except Exception as error:  # whatever classes and weights a checkpoint names
+        raise DataError(f"{run.checkpoint}: cannot be loaded ({error})") from error
+    return loaded.eval()
+
+
+def _read_cache(path: Path, run: Run) -> Features | None:
+    try:
+        with np.load(path) as content:
+            if content["images"].tolist() != run.predictions["image"].tolist():
+                return None
+            return Features(content["EC"], content.get("ML"))
+    except (OSError, ValueError, KeyError, BadZipFile):
+        return None

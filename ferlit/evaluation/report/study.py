@@ -1,0 +1,126 @@
+"""The runs below a folder: which of them are done, and whether they belong together."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from ferlit.errors import DataError
+from ferlit.evaluation.report.runs import PREDICTED, TESTED, Run, read_run_folder
+from ferlit.training.processes.fit import LOG
+from ferlit.training.record.provenance import RUN, is_finished
+
+# A folder with one of them is the folder of a run, whatever became of it.
+_MARKS = ("config.yaml", RUN, TESTED, LOG)
+_ORDER = ("softmax", "1b_n1", "2b_n1", "1b_nm", "2b_nm")  # the paper's
+
+
+class Note(NamedTuple):
+    """A folder that is not part of the results, and why."""
+
+    folder: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class Study:
+    """All runs below a folder.
+
+    Args:
+        folder: The folder.
+        runs: Those done, of one database and protocol, by system, seed and fold.
+        unfinished: Those that did not come to their end, or were not tested.
+        unreadable: Those with files that cannot be read.
+        replaced: Those of which a newer run of the same system, seed and fold exists.
+    """
+
+    folder: Path
+    runs: tuple[Run, ...]
+    unfinished: tuple[Note, ...] = ()
+    unreadable: tuple[Note, ...] = ()
+    replaced: tuple[Note, ...] = ()
+
+    @property
+    def systems(self) -> dict[str, list[Run]]:
+        """The runs of each system."""
+        found: dict[str, list[Run]] = {}
+        for run in self.runs:
+            found.setdefault(run.system, []).append(run)
+        return found
+
+
+def find_study(folder: Path) -> Study:
+    """Read every run in a folder and below it.
+
+    Args:
+        folder: What ``ferlit crossval`` wrote, any folder with runs below it, or a run.
+
+    Raises:
+        DataError: no such folder, no run that is done, or runs that do not belong together.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: there is no such folder; give one that holds runs with --runs")
+    places = sorted({path.parent for mark in _MARKS for path in folder.rglob(mark)})
+    runs: list[Run] = []
+    unfinished: list[Note] = []
+    unreadable: list[Note] = []
+    for place in places:
+        reason = _why_unfinished(place)
+        if reason:
+            unfinished.append(Note(place, reason))
+            continue
+        try:
+            runs.append(read_run_folder(place))
+        except DataError as error:
+            unreadable.append(Note(place, str(error)))
+    if not runs:
+        found = f"{len(unfinished)} unfinished, {len(unreadable)} unreadable"
+        reasons = "".join(f"\n  {n.folder}: {n.reason}" for n in [*unfinished, *unreadable][:5])
+        raise DataError(f"{folder}: no finished run with a test in it ({found}){reasons}")
+    _check_one_protocol(folder, runs)
+    kept, replaced = _newest(runs)
+    return Study(folder, tuple(kept), tuple(unfinished), tuple(unreadable), tuple(replaced))
+
+
+def _why_unfinished(folder: Path) -> str:
+    is_tested = any((folder / name).is_file() for name in (TESTED, PREDICTED))
+    if is_finished(folder):
+        return "" if is_tested else "not tested: its split has no test data"
+    if is_tested and not (folder / RUN).is_file():
+        return ""  # tested apart from its fit
+    log = folder / LOG
+    lines = log.read_text("utf-8", errors="replace").split("\n") if log.is_file() else []
+    said = [line.strip() for line in lines if line.strip() and "━" not in line]  # no progress bars
+    last = said[-1] if said else ""
+    return "did not come to its end" + (f"; the last line of its log: {last}" if last else "")
+
+
+def _check_one_protocol(folder: Path, runs: list[Run]) -> None:
+    kinds = [
+        f"{run.database} with {len(run.tested.classes)} classes, "
+        + (f"{run.folds} folds" if run.folds else f"official split, judged by {run.part}")
+        for run in runs
+    ]
+    found = pd.Series(kinds).value_counts()
+    if len(found) > 1:
+        shown = "; ".join(f"{kind}: {count} runs" for kind, count in found.items())
+        raise DataError(
+            f"{folder} holds runs that cannot be compared ({shown}); "
+            f"give the folder of one kind, for example --runs {runs[0].folder.parent}"
+        )
+
+
+def _newest(runs: list[Run]) -> tuple[list[Run], list[Note]]:
+    newest: dict[tuple[str, int, int], Run] = {}
+    replaced = []
+    for run in sorted(runs, key=lambda run: (str(run.record.get("started", "")), run.folder)):
+        fold = -1 if run.tested.fold is None else run.tested.fold
+        key = (run.system, run.tested.seed, fold)
+        if key in newest:
+            reason = f"replaced by {run.folder}, a newer run of the same system, seed and fold"
+            replaced.append(Note(newest[key].folder, reason))
+        newest[key] = run
+    rank = {name: place for place, name in enumerate(_ORDER)}
+    keys = sorted(newest, key=lambda key: (rank.get(key[0], len(rank)), *key))
+    return [newest[key] for key in keys], replaced

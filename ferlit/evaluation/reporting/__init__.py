@@ -1,1 +1,0 @@
-"""The parts of ``ferlit report``: gathering runs, figures, identity leakage, the page."""

@@ -1,0 +1,1 @@
+"""``ferlit demo``: a local web page that recognises faces."""

@@ -1,0 +1,172 @@
+"""Classifiers that run exported files: ONNX by onnxruntime or OpenCV, pt2 by PyTorch."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferlit.errors import FerlitError, UsageError
+from ferlit.inference.classifiers import Preprocessing
+from ferlit.inference.export.metadata import Metadata, read_metadata
+from ferlit.inference.extras import has
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+INPUT, OUTPUT = "faces", "probabilities"
+
+
+class _DescribedClassifier:
+    """What a file's metadata say, as a `Classifier` says it.
+
+    Args:
+        metadata: Of the file.
+    """
+
+    def __init__(self, metadata: Metadata) -> None:
+        self.metadata = metadata
+        self.classes = metadata.classes
+        self.sequence_rule = metadata.sequence_rule
+        self.preprocessing = Preprocessing(
+            metadata.landmarks, metadata.equalize, metadata.fit_plane
+        )
+
+
+class OnnxClassifier(_DescribedClassifier):
+    """A model in ONNX, run by onnxruntime, or by OpenCV 5 where that is not installed.
+
+    OpenCV runs float32 alone; OpenCV 4 gets the sizes of the network's poolings wrong and refuses.
+
+    Args:
+        path: What ``ferlit export`` wrote.
+        device: "cpu", or with the package onnxruntime-gpu "cuda".
+        threads: Of a call; None leaves it to the runtime.
+        runtime: "onnxruntime" or "opencv"; None takes the first that is installed.
+
+    Raises:
+        FerlitError: the file is damaged, or the runtime cannot run it.
+        UsageError: the runtime does not have this device.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        device: str = "cpu",
+        *,
+        threads: int | None = None,
+        runtime: str | None = None,
+    ) -> None:
+        super().__init__(read_metadata(path))
+        self.runtime = runtime or ("onnxruntime" if has("onnxruntime") else "opencv")
+        self._run: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+        if self.runtime == "onnxruntime":
+            self._run = _onnxruntime_session(path, device, threads)
+        else:
+            self._run = _OpenCVNet(path, device, threads)
+
+    def __call__(self, faces: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(B, K) probabilities of (B, 1, 48, 48) inputs."""
+        return self._run(np.ascontiguousarray(faces, np.float32))
+
+
+class ExportedClassifier(_DescribedClassifier):
+    """A program of ``torch.export``, run by PyTorch alone: no class of ours is needed.
+
+    PyTorch may unpickle parts of such a file: load only one that you trust.
+
+    Args:
+        path: What ``ferlit export`` wrote.
+        device: Of PyTorch.
+
+    Raises:
+        FerlitError: the file is damaged.
+    """
+
+    def __init__(self, path: Path, device: str = "cpu") -> None:
+        super().__init__(read_metadata(path))
+        import torch
+        from torch.export.passes import move_to_device_pass
+
+        try:
+            program = torch.export.load(path)
+        except Exception as error:  # a damaged archive fails in many ways
+            raise FerlitError(f"{path}: PyTorch cannot load it ({_first_line(error)})") from error
+        self.device = device
+        self._module = move_to_device_pass(program, device).module()
+
+    def __call__(self, faces: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(B, K) probabilities of (B, 1, 48, 48) inputs."""
+        import torch
+
+        with torch.inference_mode():
+            inputs = torch.from_numpy(np.ascontiguousarray(faces)).to(self.device)
+            return np.asarray(self._module(inputs).cpu().numpy(), np.float32)
+
+
+class _OnnxRuntimeSession:
+    def __init__(self, session: "onnxruntime.InferenceSession") -> None:
+        self.session = session
+
+    def __call__(self, faces: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray(self.session.run([OUTPUT], {INPUT: faces})[0], np.float32)
+
+
+def _onnxruntime_session(path: Path, device: str, threads: int | None) -> _OnnxRuntimeSession:
+    import onnxruntime
+
+    kind, _, number = device.partition(":")
+    providers: list[Any] = ["CPUExecutionProvider"]
+    if kind == "cuda":
+        providers.insert(0, ("CUDAExecutionProvider", {"device_id": number or "0"}))
+        if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+            raise UsageError(
+                f"device {device}: this onnxruntime has no CUDA; install onnxruntime-gpu instead, "
+                "or give the checkpoint or a .pt2 file, which PyTorch runs"
+            )
+    elif kind != "cpu":
+        raise UsageError(f"device {device}: a model in ONNX runs on cpu or cuda")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    options.log_severity_level = 3
+    try:
+        return _OnnxRuntimeSession(onnxruntime.InferenceSession(path, options, providers))
+    except Exception as error:  # onnxruntime's errors have no common class of their own
+        raise FerlitError(f"{path}: onnxruntime cannot load it ({_first_line(error)})") from error
+
+
+class _OpenCVNet:
+    def __init__(self, path: Path, device: str, threads: int | None) -> None:
+        import cv2
+
+        if device != "cpu":
+            raise UsageError(
+                f"device {device}: OpenCV runs the model on the cpu; "
+                "pip install onnxruntime-gpu for another"
+            )
+        if threads is not None:
+            cv2.setNumThreads(threads)
+        self.path = path
+        try:
+            self.net = cv2.dnn.readNetFromONNX(str(path))
+        except cv2.error as error:
+            raise self._cannot(error) from error
+
+    def __call__(self, faces: NDArray[np.float32]) -> NDArray[np.float32]:
+        import cv2
+
+        try:
+            self.net.setInput(faces)
+            return np.array(self.net.forward(), np.float32)
+        except cv2.error as error:
+            raise self._cannot(error) from error
+
+    def _cannot(self, error: BaseException) -> FerlitError:
+        return FerlitError(
+            f"{self.path}: OpenCV cannot run it ({_first_line(error)}); pip install onnxruntime"
+        )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,161 @@
+"""An ONNX model in 8-bit integers, calibrated on training faces."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferlit.data.datamodule import ExpressionDataModule
+from ferlit.data.store import DESCRIPTION, Description
+from ferlit.errors import DataError
+from ferlit.inference.classifiers import Classifier
+from ferlit.inference.export.exported import INPUT
+from ferlit.inference.export.graphs import save_onnx
+from ferlit.inference.export.metadata import read_metadata
+from ferlit.inference.export.origin import Origin
+from ferlit.inference.export.parity import Parity, compare, face_inputs, predict
+from ferlit.inference.extras import require
+
+_BATCH = 10
+
+
+def quantise(source: Path, target: Path, faces: NDArray[np.float32]) -> None:
+    """Quantise an exported model: weights by channel, activations by the range that faces show.
+
+    Static quantisation in the QDQ form of onnxruntime; PReLU and softmax stay in float32.
+
+    Args:
+        source: What `write_onnx` wrote.
+        target: The new file.
+        faces: (n, 1, 48, 48) inputs to calibrate on.
+
+    Raises:
+        FerlitError: a package is missing.
+    """
+    require("onnx", "onnxruntime")
+    import onnx
+    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+
+    class Faces(CalibrationDataReader):  # type: ignore[misc, unused-ignore]
+        def __init__(self) -> None:
+            self.starts = iter(range(0, len(faces), _BATCH))
+
+        def get_next(self) -> dict[str, Any] | None:
+            start = next(self.starts, None)
+            return None if start is None else {INPUT: faces[start : start + _BATCH]}
+
+    with _without_advice():
+        quantize_static(
+            source,
+            target,
+            Faces(),
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            op_types_to_quantize=["Conv", "Gemm", "MatMul"],
+        )
+    metadata = replace(read_metadata(source), precision="int8")
+    save_onnx(onnx.load(target), target, metadata)
+
+
+class LabelledFaces:
+    """The faces of a store by the parts of the split that a network was trained with.
+
+    Args:
+        folder: The store.
+        classifier: Says how faces become inputs, and which classes there are.
+        origin: Says which fold it was, where there were folds.
+
+    Raises:
+        DataError: it is no store, its split is not known, or it has other classes.
+    """
+
+    def __init__(self, folder: Path, classifier: Classifier, origin: Origin) -> None:
+        is_same = Description.read(folder / DESCRIPTION).database == origin.database
+        fold, folds = (is_same and origin.fold) or (None, 8)
+        self.data = ExpressionDataModule(store=folder, fold=fold, folds=folds)
+        self.data.setup("test")
+        self.store = self.data.store
+        self.classifier = classifier
+        other = [name for name in self.data.classes if name not in classifier.classes]
+        if other:
+            raise DataError(
+                f"{folder}: its class {other[0]} is none of the model's, which are "
+                f"{', '.join(classifier.classes)}; give a store of the database it was trained on"
+            )
+
+    def rows(self, part: str) -> NDArray[np.int64]:
+        """The labelled rows of "train", "val" or "test"."""
+        is_chosen = (self.data.split == part) & (self.data.labels >= 0)
+        return np.flatnonzero(is_chosen).astype(np.int64)
+
+    def inputs(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(n, 1, 48, 48) inputs."""
+        return face_inputs(self.store, rows, self.classifier.preprocessing)
+
+    def calibration(self, count: int) -> NDArray[np.float32]:
+        """Inputs of ``count`` training faces, spread over all of them.
+
+        Raises:
+            DataError: there are none.
+        """
+        rows = self.rows("train")
+        if len(rows) == 0:
+            raise DataError(f"{self.store.folder}: it has no labelled training faces")
+        chosen = np.unique(np.linspace(0, len(rows) - 1, count).round().astype(np.int64))
+        return self.inputs(rows[chosen])
+
+    def judge(self, part: str, other: Classifier) -> "Judgement | None":
+        """The network and another classifier on a part; None where it has no labels."""
+        rows = self.rows(part)
+        if len(rows) == 0:
+            return None
+        inputs = self.inputs(rows)
+        labels = self.store.records["expression"].to_numpy(str)[rows]
+        classes = np.array(self.classifier.classes)
+        before = predict(self.classifier, inputs, f"float32, {part}")
+        after = predict(other, inputs, f"int8, {part}")
+        right = [int((classes[found.argmax(1)] == labels).sum()) for found in (before, after)]
+        return Judgement(part, right[0], right[1], compare(before, after))
+
+
+class Judgement(NamedTuple):
+    """Float32 and int8 on one part of the data.
+
+    Args:
+        part: "val" or "test".
+        float32: Faces that the network recognises.
+        int8: Faces that the quantised one recognises.
+        parity: Both compared.
+    """
+
+    part: str
+    float32: int
+    int8: int
+    parity: Parity
+
+    def __str__(self) -> str:
+        count = self.parity.faces
+        shares = (
+            f"{name} {right / count:.1%} ({right} of {count})"
+            for name, right in (("float32", self.float32), ("int8", self.int8))
+        )
+        return f"{self.part}: {', '.join(shares)}; {self.parity}"
+
+
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """Without the advice that onnxruntime gives on the root logger, and the handler it adds."""
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.handlers[:] = handlers

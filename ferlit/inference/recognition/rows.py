@@ -1,0 +1,197 @@
+"""Results as rows: CSV, JSON lines, or a table on the terminal.
+
+There is a row for each face (level "face"), one without a label for a picture without a face, and
+one for each sequence (level "sequence").
+"""
+
+import csv
+import json
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol, TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ferlit.inference.recogniser import Face
+from ferlit.inference.recognition.clips import Answer
+from ferlit.inference.recognition.sources import Frame
+
+_EDGES = ("left", "top", "right", "bottom")
+_ROWS_AT_ONCE = 50  # of a table; a camera's are shown at once
+
+
+class Result(NamedTuple):
+    """A picture or frame with its faces, the largest first."""
+
+    frame: Frame
+    faces: list[Face]
+
+
+class Output(Protocol):
+    """Where results go."""
+
+    def write(self, item: Result | Answer) -> None: ...
+    def close(self) -> None:
+        """Finish what was written; also after an interruption."""
+        ...
+
+
+class CsvRows:
+    """A CSV file; its probabilities are those of ``ferlit test``'s predictions.csv.
+
+    Args:
+        file: Takes the text.
+        classes: The K expressions, which are its last columns.
+    """
+
+    def __init__(self, file: TextIO, classes: Sequence[str]) -> None:
+        columns = ("level", "source", "frame", "face", *_EDGES, "detection", "label", "probability")
+        self.file = file
+        self.writer = csv.DictWriter(file, [*columns, *classes], lineterminator="\n")
+        self.writer.writeheader()
+
+    def write(self, item: Result | Answer) -> None:
+        if isinstance(item, Answer):
+            score = item.scores.get(item.label)
+            row = {"level": "sequence", "source": item.clip, "label": item.label}
+            self.writer.writerow({**row, "probability": score, **item.scores})
+            return
+        common = {
+            "level": "face",
+            "source": item.frame.source.name,
+            "frame": item.frame.number,
+        }
+        for number, face in enumerate(item.faces):
+            of_face = {
+                "face": number,
+                **dict(zip(_EDGES, face.box, strict=True)),
+                "detection": face.score,
+                "label": face.label,
+                "probability": face.probability,
+            }
+            self.writer.writerow(common | of_face | face.probabilities)
+        if not item.faces:
+            self.writer.writerow(common)
+
+    def close(self) -> None:
+        self.file.flush()
+
+
+class JsonRows:
+    """A JSON object a line.
+
+    Args:
+        file: Takes the text.
+        points: Write the 49 landmarks too.
+    """
+
+    def __init__(self, file: TextIO, *, points: bool = False) -> None:
+        self.file = file
+        self.has_points = points
+
+    def write(self, item: Result | Answer) -> None:
+        for row in self._rows(item):
+            self.file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+    def close(self) -> None:
+        self.file.flush()
+
+    def _rows(self, item: Result | Answer) -> list[dict[str, Any]]:
+        if isinstance(item, Answer):
+            return [
+                {
+                    "level": "sequence",
+                    "source": item.clip,
+                    "rule": item.rule,
+                    "frames": item.frames,
+                    "frames_with_face": item.with_face,
+                    "label": item.label or None,
+                    "probability": item.scores.get(item.label),
+                    "probabilities": item.scores,
+                }
+            ]
+        common = {
+            "level": "face",
+            "source": item.frame.source.name,
+            "frame": item.frame.number,
+        }
+        rows = [
+            common | {"face": number} | self._face(face) for number, face in enumerate(item.faces)
+        ]
+        return rows or [common | {"face": None, "label": None}]
+
+    def _face(self, face: Face) -> dict[str, Any]:
+        row = {
+            "box": list(face.box),
+            "detection": face.score,
+            "label": face.label,
+            "probability": face.probability,
+            "probabilities": face.probabilities,
+        }
+        if self.has_points and face.points is not None:
+            row["points"] = face.points.tolist()
+        return row
+
+
+class TableRows:
+    """A table to read, printed as it grows.
+
+    Args:
+        console: Where it is printed.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.rows: list[tuple[str, ...]] = []
+        self.is_first = True
+
+    def write(self, item: Result | Answer) -> None:
+        if isinstance(item, Answer):
+            share = _percent(item.scores[item.label]) if item.label else ""
+            note = f"{item.rule} of {item.with_face} of {item.frames} frames"
+            self.rows.append((item.clip, "all", "", item.label or "no face", share, note))
+        else:
+            name = item.frame.source.name
+            number = "" if item.frame.number is None else str(item.frame.number)
+            for place, face in enumerate(item.faces):
+                second = sorted(face.probabilities.items(), key=lambda pair: -pair[1])[1:2]
+                note = "".join(f"then {label} {_percent(value)}" for label, value in second)
+                row = (name, number, str(place), face.label, _percent(face.probability), note)
+                self.rows.append(row)
+            if not item.faces:
+                self.rows.append((name, number, "", "no face", "", ""))
+        is_live = isinstance(item, Result) and item.frame.source.kind == "camera"
+        if is_live or isinstance(item, Answer) or len(self.rows) >= _ROWS_AT_ONCE:
+            self._print()
+
+    def close(self) -> None:
+        self._print()
+
+    def _print(self) -> None:
+        if not self.rows:
+            return
+        # Fixed widths, so that the parts make one table.
+        room = max(self.console.width - 72, 16)
+        table = Table(box=None, show_header=self.is_first, pad_edge=False)
+        table.add_column("source", width=room, no_wrap=True)
+        table.add_column("frame", width=6, justify="right")
+        table.add_column("face", width=4, justify="right")
+        table.add_column("expression", width=11)
+        table.add_column("", width=5, justify="right")
+        table.add_column("", width=30)
+        for name, *others in self.rows:
+            shown = name if len(name) <= room else "…" + name[1 - room :]
+            table.add_row(Text(shown), *others)
+        self.console.print(table)
+        self.rows.clear()
+        self.is_first = False
+
+
+def _percent(value: float) -> str:
+    """A probability as people read it.
+
+    >>> _percent(0.837)
+    '84 %'
+    """
+    return f"{100 * value:.0f} %"

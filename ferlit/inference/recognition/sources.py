@@ -1,0 +1,138 @@
+"""What the command line names: pictures, patterns, folders, videos and cameras, as frames."""
+
+import glob
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferlit.data.images import UnreadableImageError
+from ferlit.inference.recogniser import as_grey
+from ferlit.inference.recognition.video import grey_frame, is_video, measure, name_of, read_video
+
+PICTURE_ENDINGS = (
+    *(".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif"),
+    *(".ppm", ".pgm", ".pbm"),
+)
+VIDEO_ENDINGS = (
+    *(".avi", ".mp4", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".ogv"),
+    *(".3gp", ".ts", ".mts"),
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A picture, a video or a camera.
+
+    Args:
+        kind: Which of them.
+        place: The file, or the number of the camera.
+        below: What the folder that was named has it as, itself included; for annotated copies.
+    """
+
+    kind: Literal["picture", "video", "camera"]
+    place: Path | int
+    below: Path
+
+    @property
+    def name(self) -> str:
+        """As tables and messages have it."""
+        return name_of(self.place)
+
+    @property
+    def clip(self) -> str:
+        """The sequence that its frames belong to: the video itself, or the folder of a picture."""
+        is_picture = self.kind == "picture" and isinstance(self.place, Path)
+        return str(self.place.parent) if is_picture else self.name  # type: ignore[union-attr]
+
+    def frames(self) -> Iterator["Frame"]:
+        """Its frames in order.
+
+        Raises:
+            UnreadableImageError: it cannot be read.
+        """
+        if self.kind == "picture" and isinstance(self.place, Path):
+            yield Frame(self, None, as_grey(self.place))
+            return
+        rate = measure(self.place)[1] if self.kind == "video" else 0.0
+        for number, frame in enumerate(read_video(self.place)):
+            yield Frame(self, number, grey_frame(frame), frame, rate)
+
+
+class Frame(NamedTuple):
+    """A picture, or one of a video."""
+
+    source: Source
+    number: int | None  # in the video, from 0
+    grey: NDArray[np.uint8] | None  # (H, W); None where it cannot be read
+    colour: NDArray[np.uint8] | None = None  # (H, W, 3) BGR, of a video
+    rate: float = 0.0  # frames a second, of a video
+    error: str = ""
+
+
+def frames_of(sources: Sequence[Source]) -> Iterator[Frame]:
+    """The frames of several sources; one that cannot be read is a frame with an error."""
+    for source in sources:
+        try:
+            yield from source.frames()
+        except UnreadableImageError as error:
+            yield Frame(source, None, None, error=str(error))
+
+
+def find_sources(
+    arguments: Sequence[str], exclude: Sequence[Path] = ()
+) -> tuple[list[Source], list[str]]:
+    """What is named: the pictures first, then videos and cameras.
+
+    Args:
+        arguments: Files, patterns such as ``'*.png'`` or ``'**/*.jpg'``, folders (all pictures and
+            videos below them but for hidden ones) and numbers of cameras.
+        exclude: Folders that are left out where a named folder holds them: the annotated copies of
+            an earlier run.
+
+    Returns:
+        The sources, each once, and the arguments that name nothing.
+
+    >>> find_sources(["0", "no/such.png"])
+    ([Source(kind='camera', place=0, below=PosixPath('camera 0'))], ['no/such.png'])
+    """
+    found: dict[Path | int, Source] = {}
+    missing = []
+    for argument in arguments:
+        path = Path(argument)
+        if path.is_file():
+            some = [_file(path, Path(path.name))]
+        elif path.is_dir():
+            some = list(_below(path, exclude))
+        elif argument.isdecimal():
+            camera = int(argument)
+            some = [Source("camera", camera, Path(name_of(camera)))]
+        else:
+            matches = map(Path, sorted(glob.glob(argument, recursive=True)))  # noqa: PTH207
+            some = [_file(match, Path(match.name)) for match in matches if match.is_file()]
+        if not some:
+            missing.append(argument)
+        for source in some:
+            found.setdefault(source.place, source)
+    order = ("picture", "video", "camera")
+    return sorted(found.values(), key=lambda source: order.index(source.kind)), missing
+
+
+def _below(folder: Path, exclude: Sequence[Path]) -> Iterator[Source]:
+    top = folder.resolve()
+    shut = [inner.resolve() for inner in exclude if top in inner.resolve().parents]
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder)
+        is_hidden = any(part.startswith(".") for part in inside.parts)
+        if is_hidden or not path.is_file() or any(path.resolve().is_relative_to(s) for s in shut):
+            continue
+        if path.suffix.lower() in (*PICTURE_ENDINGS, *VIDEO_ENDINGS) or is_video(path):
+            yield _file(path, top.name / inside)
+
+
+def _file(path: Path, below: Path) -> Source:
+    has_video = path.suffix.lower() in VIDEO_ENDINGS or is_video(path)
+    return Source("video" if has_video else "picture", path, below)
