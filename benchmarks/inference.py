@@ -23,12 +23,12 @@ from ferlit.data.store import Store
 from ferlit.data.synthetic import Person, Pose, draw_face
 from ferlit.errors import DataError, FerlitError
 from ferlit.inference.classifiers import ModuleClassifier, Preprocessing, load_classifier
-from ferlit.inference.exported import ExportedClassifier, OnnxClassifier
-from ferlit.inference.exporter import describe
-from ferlit.inference.graphs import ProbabilityNetwork, write_onnx, write_pt2
-from ferlit.inference.origin import Origin
-from ferlit.inference.parity import compare, face_inputs, predict, random_faces
-from ferlit.inference.quantise import LabelledFaces, quantise
+from ferlit.inference.export.exported import ExportedClassifier, OnnxClassifier
+from ferlit.inference.export.exporter import describe
+from ferlit.inference.export.graphs import ProbabilityNetwork, write_onnx, write_pt2
+from ferlit.inference.export.origin import Origin
+from ferlit.inference.export.parity import compare, face_inputs, predict, random_faces
+from ferlit.inference.export.quantise import LabelledFaces, quantise
 from ferlit.inference.recogniser import Recogniser
 from ferlit.training import ExpressionModule
 from ferlit.training.record.environment import processor
