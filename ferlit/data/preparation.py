@@ -161,9 +161,13 @@ def _finish(folder: Path, kept: pd.DataFrame, description: Description) -> None:
 def _put_in_place(folder: Path, output: Path) -> None:
     if (output / IDENTITIES).is_file():  # somebody may have corrected it
         shutil.copy2(output / IDENTITIES, folder)
+    # An interruption must not leave half a store, and not lose those corrections with it.
+    old = output.with_name(output.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
     if output.exists():
-        shutil.rmtree(output)
+        output.rename(old)
     folder.rename(output)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _warn_of_losses(description: Description) -> None:

@@ -121,7 +121,6 @@ def load_classifier(path: Path, device: str = "cpu") -> Classifier:
         FerlitError: the file is missing, or is none of these.
         UsageError: there is no such device here.
     """
-    place = _find_device(device)
     if path.is_dir():
         raise FerlitError(f"{path}: a folder; the model is a file, as {_newest(path)}")
     if not path.is_file():
@@ -132,12 +131,13 @@ def load_classifier(path: Path, device: str = "cpu") -> Classifier:
     if any(name.endswith("/models/model.json") for name in members):
         from ferlit.inference.export.exported import ExportedClassifier
 
+        _find_device(device)
         return ExportedClassifier(path, device)
     if head == _ONNX_STARTS_WITH:
         from ferlit.inference.export.exported import OnnxClassifier
 
         return OnnxClassifier(path, device)
-    return _from_checkpoint(path, place)
+    return _from_checkpoint(path, _find_device(device))
 
 
 def _from_checkpoint(path: Path, device: torch.device) -> ModuleClassifier:

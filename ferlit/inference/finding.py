@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ferlit.data.detection import Detector, plausible_faces
+from ferlit.data.detection import Detector, is_plausible
 from ferlit.data.landmark_sources import make_detector
 from ferlit.data.registration import pad_aligned, register
 from ferlit.errors import DataError, UsageError
@@ -102,12 +102,10 @@ class FaceFinder:
         if self.detector is None:
             height, width = picture.shape
             return [Cut(pad_aligned(picture), (-0.5, -0.5, width - 0.5, height - 0.5))]
-        try:
-            faces = plausible_faces(self.detector, picture)
-        except DataError:  # there is none
-            return []
         cuts = []
-        for found in faces:
+        for found in self.detector(picture):
+            if not is_plausible(found, picture.shape):
+                continue
             try:
                 face = register(picture, found.points)
             except DataError as error:  # most of it lies outside of the picture

@@ -11,7 +11,7 @@ from ferlit.data.detection.found import Detector, Found
 from ferlit.data.detection.plausibility import is_plausible
 from ferlit.errors import DataError
 
-__all__ = ["Detector", "Found", "largest_face", "plausible_faces"]
+__all__ = ["Detector", "Found", "is_plausible", "plausible_faces"]
 
 
 def plausible_faces(detector: Detector, picture: NDArray[np.uint8]) -> list[Found]:
@@ -26,6 +26,12 @@ def plausible_faces(detector: Detector, picture: NDArray[np.uint8]) -> list[Foun
 
     Raises:
         DataError: there is no face, or what was found cannot be one.
+
+    >>> from ferlit.data.registration import canonical_landmarks
+    >>> large = Found(canonical_landmarks(), 0.7, (0, 0, 60, 60))
+    >>> flat = large._replace(points=large.points * (1, 0))
+    >>> len(plausible_faces(lambda picture: [large, flat], np.zeros((60, 60), np.uint8)))
+    1
     """
     found = detector(picture)
     if not found:
@@ -34,26 +40,3 @@ def plausible_faces(detector: Detector, picture: NDArray[np.uint8]) -> list[Foun
     if not faces:
         raise DataError("the landmarks found are not those of a face")
     return faces
-
-
-def largest_face(detector: Detector, picture: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """The landmarks of the face that a picture is about: the largest one.
-
-    Args:
-        detector: Finds the faces.
-        picture: (H, W) grey.
-
-    Returns:
-        (49, 2) points.
-
-    Raises:
-        DataError: there is no face, or what was found cannot be one.
-
-    >>> from ferlit.data.registration import canonical_landmarks
-    >>> large = Found(canonical_landmarks(), 0.7, (0, 0, 60, 60))
-    >>> small = Found(canonical_landmarks() / 2, 0.9, (0, 0, 30, 30))
-    >>> points = largest_face(lambda picture: [large, small], np.zeros((60, 60), np.uint8))
-    >>> bool((points == large.points).all())
-    True
-    """
-    return plausible_faces(detector, picture)[0].points

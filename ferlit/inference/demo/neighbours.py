@@ -136,8 +136,8 @@ def training_rows(store: Store, checkpoint: Path) -> tuple[NDArray[np.int64], bo
 
     Args:
         store: The faces.
-        checkpoint: Its run's folder says which persons trained; without folds the split of the
-            database decides.
+        checkpoint: Its run's folder says which databases and persons trained; without folds the
+            split of the database decides.
 
     Returns:
         (n,) their rows, and True; or those of all labelled faces, and False, where it is not known.
@@ -145,8 +145,11 @@ def training_rows(store: Store, checkpoint: Path) -> tuple[NDArray[np.int64], bo
     records = store.records
     is_labelled = (records["expression"] != "").to_numpy()
     origin = Origin.of(checkpoint)
+    name = store.description.database
     is_training = (records["split"] == "train").to_numpy()
-    if origin.fold is not None and origin.database == store.description.database:
+    if origin.databases and name not in origin.databases:
+        is_training = np.zeros(len(records), dtype=bool)
+    elif origin.fold is not None and origin.database == name:
         persons = origin.split.loc[origin.split["split"] == "train", "identity"]
         is_training = records["identity"].isin(set(persons) - {""}).to_numpy()
     rows = np.flatnonzero(is_labelled & is_training)

@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ferlit.inference.demo.answers import Answer
@@ -19,17 +20,22 @@ _FONTS = ("system-ui", "sans-serif")  # of the machine: none is fetched
 _MONOSPACE = ("ui-monospace", "monospace")
 
 
-def build_page(answer: Callable[[str | None], Answer], note: str) -> "gradio.Blocks":
+def build_page(answer: Callable[[str | None], Answer], note: str, uploads: Path) -> "gradio.Blocks":
     """The page, not yet served.
 
     Args:
         answer: From the file of a picture to what is shown.
         note: HTML about the model.
+        uploads: Gradio's folder of them; no other file is read.
     """
     import gradio as gr
 
     def show(upload: dict[str, Any] | None) -> tuple[Any, str, Any]:
-        shown = answer(None if upload is None else upload["path"])
+        path = None if upload is None else upload["path"]
+        # Gradio looks only at files that a request declares to be such.
+        if path is not None and not Path(path).resolve().is_relative_to(uploads.resolve()):
+            raise gr.Error("This file was not uploaded.")
+        shown = answer(path)
         # A browser would show the frame of a broken picture.
         kept = gr.skip() if shown.is_readable else None
         return shown.picture, shown.html, kept
@@ -88,7 +94,7 @@ def served(
         os.environ["GRADIO_TEMP_DIR"] = uploads
         import gradio as gr
 
-        page = build_page(answer, note)
+        page = build_page(answer, note, Path(uploads))
         _, address, _ = page.launch(
             server_name=host,
             server_port=port,

@@ -96,7 +96,7 @@ _TEXTS = (str, Literal["max", "mean"], Literal["float32", "int8"])
 
 
 def read_metadata(path: Path) -> Metadata:
-    """What an exported .onnx or .pt2 file says about itself.
+    """What an exported file, ONNX or pt2 by its content, says about itself.
 
     Nothing but the standard library reads it, so it is there whichever runtime is.
 
@@ -106,7 +106,7 @@ def read_metadata(path: Path) -> Metadata:
     if not path.is_file():
         raise FerlitError(f"{path}: there is no such file")
     try:
-        properties = _pt2_properties(path) if path.suffix == ".pt2" else _onnx_properties(path)
+        properties = _pt2_properties(path) if zipfile.is_zipfile(path) else _onnx_properties(path)
         return Metadata.from_properties(properties)
     except (KeyError, TypeError) as error:
         raise FerlitError(
@@ -114,7 +114,7 @@ def read_metadata(path: Path) -> Metadata:
             "use a file that `ferlit export` wrote"
         ) from error
     except (OSError, ValueError, IndexError, zipfile.BadZipFile) as error:
-        raise FerlitError(f"{path}: damaged, or no {path.suffix} file ({error})") from error
+        raise FerlitError(f"{path}: damaged, or no exported model ({error})") from error
 
 
 def _pt2_properties(path: Path) -> dict[str, str]:

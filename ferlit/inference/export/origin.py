@@ -103,6 +103,6 @@ def _read_table(path: Path) -> pd.DataFrame:
     if not path.is_file():
         return pd.DataFrame()
     try:
-        return pd.read_csv(path, keep_default_na=False)
+        return pd.read_csv(path, keep_default_na=False, dtype={"identity": str})
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: damaged ({error}); it belongs to the checkpoint's run") from error

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from ferlit.data.datamodule import ExpressionDataModule
@@ -72,14 +73,30 @@ class LabelledFaces:
         origin: Says which fold it was, where there were folds.
 
     Raises:
-        DataError: it is no store, its split is not known, or it has other classes.
+        DataError: it is no store, its split is not known or no longer that of the training, or it
+            has other classes.
     """
 
     def __init__(self, folder: Path, classifier: Classifier, origin: Origin) -> None:
         is_same = Description.read(folder / DESCRIPTION).database == origin.database
         fold, folds = (is_same and origin.fold) or (None, 8)
         self.data = ExpressionDataModule(store=folder, fold=fold, folds=folds)
-        self.data.setup("test")
+        try:
+            self.data.setup("test")
+        except DataError as error:
+            if fold is not None:
+                raise
+            raise DataError(
+                f"{folder}: it is not known which of its faces trained {origin.checkpoint}, so "
+                "none can calibrate it; give the store of its training, and the checkpoint in the "
+                "folder of its run"
+            ) from error
+        has_split = fold is not None and not origin.split.empty
+        if has_split and _persons(self.data.split_table()) != _persons(origin.split):
+            raise DataError(
+                f"{folder}: its folds are not those of the training (split.csv of the run): the "
+                "store was prepared again from other files, or its identities were changed"
+            )
         self.store = self.data.store
         self.classifier = classifier
         other = [name for name in self.data.classes if name not in classifier.classes]
@@ -122,6 +139,11 @@ class LabelledFaces:
         after = predict(other, inputs, f"int8, {part}")
         right = [int((classes[found.argmax(1)] == labels).sum()) for found in (before, after)]
         return Judgement(part, right[0], right[1], compare(before, after))
+
+
+def _persons(table: pd.DataFrame) -> set[tuple[str, str]]:
+    """Who is in which part."""
+    return set(zip(table["split"], table["identity"], strict=True))
 
 
 class Judgement(NamedTuple):

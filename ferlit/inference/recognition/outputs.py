@@ -20,7 +20,6 @@ from ferlit.inference.recognition.rows import CsvRows, JsonRows, Output, Result,
 from ferlit.inference.recognition.sources import Source
 
 CSV, JSON = (".csv",), (".jsonl", ".json")
-FORMATS = ("table", "jsonl", "csv")
 _WIDE = 140  # columns of a table that is not shown on a terminal
 
 Write = Callable[[Result | Answer], None]
@@ -39,8 +38,8 @@ def open_outputs(
 
     Args:
         paths: Files and folders.
-        stdout: What goes to the standard output, one of `FORMATS`. None: a table, unless a file
-            gets the rows.
+        stdout: What goes to the standard output, "table", "jsonl" or "csv". None: a table, unless
+            a file gets the rows.
         sources: What will be recognised; none of it is overwritten.
         classes: The K expressions.
         points: Draw and write the landmarks.
@@ -102,7 +101,11 @@ def _check(path: Path, sources: Sequence[Source], files: Sequence[Path]) -> None
     ending = path.suffix.lower()
     if path.resolve() in {file.resolve() for file in files}:
         raise UsageError(f"--output {path}: it is a source, and would be overwritten")
-    if is_folder(path) or ending in (*CSV, *JSON):
+    if is_folder(path):
+        if path.exists() and not path.is_dir():
+            raise UsageError(f"--output {path}: it is a file, and no folder of annotated copies")
+        return
+    if ending in (*CSV, *JSON):
         return
     if ending not in (*PICTURES, *VIDEOS):
         known = " ".join((*CSV, *JSON, *PICTURES, *VIDEOS))

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from ferlit.data import faces, parts
 from ferlit.data.databases import DATABASES
-from ferlit.data.detection import largest_face
+from ferlit.data.detection import plausible_faces
 from ferlit.data.detection.mediapipe import MediaPipeDetector
 from ferlit.data.images import read_image
 from ferlit.data.landmark_sources import choose_landmarks
@@ -185,7 +185,9 @@ def test_of_several_faces_the_largest_is_taken_and_their_number_is_kept(
     )
     assert store.description.several == {"happy/both.png": 2}
     assert store.description.dropped == {"happy/noise.png": "no face was found in it"}
-    taken, alone = (register(picture, largest_face(detector, picture)) for picture in (both, large))
+    taken, alone = (
+        register(picture, plausible_faces(detector, picture)[0].points) for picture in (both, large)
+    )
     np.testing.assert_array_equal(store.faces, [alone, taken])
     assert np.corrcoef(alone.ravel(), taken.ravel())[0, 1] > 0.9
     report = json.loads((store.folder / "report.json").read_text())
@@ -265,6 +267,31 @@ def test_a_renewed_store_keeps_the_identities_that_a_person_corrected(
     renewed = prepare_store(CKPLUS, copy, output, replace=True, progress=False)
     assert (output / "identities.csv").is_file()
     assert len(renewed.records) == len(CKPLUS.read(copy))
+
+
+def test_an_interrupted_renewal_leaves_a_whole_store(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "store"
+    store = prepare_store(CKPLUS, copy, output, progress=False)
+    (output / "identities.csv").write_text(f"image,identity\n{store.records['image'].iloc[0]},x\n")
+    (copy / last_image(copy)).unlink()
+
+    def interrupted(folder: Path, **_: object) -> None:
+        if (folder / "identities.csv").exists():
+            (folder / "store.json").unlink()
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            prepare_store(CKPLUS, copy, output, replace=True, progress=False)
+    again = prepare_store(CKPLUS, copy, output, progress=False)
+    assert len(again.records) == len(CKPLUS.read(copy))
+    assert (output / "identities.csv").is_file()
+    (copy / last_image(copy)).unlink()
+    prepare_store(CKPLUS, copy, output, replace=True, progress=False)
+    assert {path.name for path in tmp_path.iterdir()} == {"store", "tree"}
 
 
 def test_images_without_landmark_files_are_warned_of(

@@ -116,5 +116,6 @@ def test_a_folder_of_a_run_leads_to_its_checkpoint(trained: Trained) -> None:
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99"])
 def test_a_device_that_is_not_here_is_bad_usage(tmp_path: Path, device: str) -> None:
+    (tmp_path / "any.ckpt").touch()
     with pytest.raises(UsageError, match=f"the device '{device}' cannot be used"):
         load_classifier(tmp_path / "any.ckpt", device)

@@ -176,6 +176,14 @@ def test_landmarks_that_cannot_be_those_of_a_face_get_no_label() -> None:
     assert cut.points is points
 
 
+def test_a_detector_that_fails_is_no_picture_without_a_face() -> None:
+    def fails(picture: np.ndarray) -> list[Found]:
+        raise DataError("the model is gone")
+
+    with pytest.raises(DataError, match="the model is gone"):
+        FaceFinder(fails)(np.zeros((60, 60), np.uint8))
+
+
 def test_the_package_offers_the_recogniser() -> None:
     assert ferlit.Recogniser is Recogniser
     with pytest.raises(AttributeError, match="no attribute 'Recognizer'"):

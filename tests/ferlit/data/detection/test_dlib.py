@@ -4,7 +4,7 @@ import pickle
 import numpy as np
 import pytest
 
-from ferlit.data.detection import largest_face
+from ferlit.data.detection import plausible_faces
 from ferlit.data.detection.dlib import DlibDetector
 from ferlit.data.landmarks import select_49
 from ferlit.data.synthetic import Person, Pose, draw_face
@@ -26,7 +26,7 @@ def test_the_landmarks_of_a_drawn_face_are_found(pose: Pose) -> None:
     person = Person.random(np.random.default_rng(0))
     picture, points = draw_face(person, person.movement("happiness"), pose)
     true = select_49(points)
-    found = largest_face(pickle.loads(pickle.dumps(DlibDetector())), picture)
+    found = plausible_faces(pickle.loads(pickle.dumps(DlibDetector())), picture)[0].points
     eyes = np.linalg.norm(true[19:25].mean(axis=0) - true[25:31].mean(axis=0))
     assert np.linalg.norm(found - true, axis=1).mean() / eyes < 0.12
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ferlit.data.detection import largest_face
+from ferlit.data.detection import plausible_faces
 from ferlit.data.detection.mediapipe import MESH_POINTS, MediaPipeDetector
 from ferlit.data.landmarks import LANDMARKS_49, select_49
 from ferlit.data.registration import canonical_landmarks, register, similarity_transform
@@ -63,7 +63,7 @@ def test_the_landmarks_of_a_drawn_face_are_found(
 @pytest.mark.parametrize("angle", [-45, 20, 45])
 def test_a_turned_face_is_found(detector: MediaPipeDetector, angle: int) -> None:
     picture, true = portrait(0, "happiness", Pose(angle=np.radians(angle), scale=0.9))
-    assert error(largest_face(detector, picture), true) < 0.12
+    assert error(plausible_faces(detector, picture)[0].points, true) < 0.12
 
 
 @pytest.mark.parametrize("size", [48, 224])
@@ -74,19 +74,19 @@ def test_a_tightly_cropped_face_is_found(detector: MediaPipeDetector, size: int)
     tight = picture[top : top + round(side), left : left + round(side)]
     tight = cv2.resize(tight, (size, size), interpolation=cv2.INTER_AREA)
     scaled = (true - [left, top] + 0.5) * size / round(side) - 0.5
-    assert error(largest_face(detector, tight), scaled) < 0.12
+    assert error(plausible_faces(detector, tight)[0].points, scaled) < 0.12
 
 
 def test_a_small_face_in_a_large_picture_is_found(detector: MediaPipeDetector) -> None:
     picture, true = portrait(0, "happiness", Pose(x=-200, y=150, scale=0.25))
-    assert error(largest_face(detector, picture), true) < 0.15
+    assert error(plausible_faces(detector, picture)[0].points, true) < 0.15
 
 
 def test_points_do_not_depend_on_the_size_of_the_picture(detector: MediaPipeDetector) -> None:
     picture, _ = portrait(1, "happiness")
-    points = largest_face(detector, picture)
+    points = plausible_faces(detector, picture)[0].points
     double = cv2.resize(picture, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
-    again = (largest_face(detector, double) + 0.5) / 2 - 0.5
+    again = (plausible_faces(detector, double)[0].points + 0.5) / 2 - 0.5
     assert error(again, points) < 0.01
 
 
@@ -106,7 +106,7 @@ def test_there_is_no_face_where_there_is_none(
     noise = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
     assert detector(noise) == []
     with pytest.raises(DataError, match="no face was found"):
-        largest_face(detector, noise)
+        plausible_faces(detector, noise)
 
 
 def test_threads_find_what_one_finds(detector: MediaPipeDetector) -> None:
@@ -174,7 +174,7 @@ def test_found_landmarks_bring_the_eyes_of_moved_copies_near_the_same_pixels(
         for angle in (0, -30, 12, 40):
             move = cv2.getRotationMatrix2D((320, 245), angle, 0.8 if angle else 1)
             copy = cv2.warpAffine(picture, move, (640, 490), borderMode=cv2.BORDER_REPLICATE)
-            found = largest_face(detector, np.asarray(copy, np.uint8))
+            found = plausible_faces(detector, np.asarray(copy, np.uint8))[0].points
             to_face = similarity_transform(found, canonical_landmarks())
             true = eye_centers(points @ move[:, :2].T + move[:, 2])
             places.append(true @ to_face[:, :2].T + to_face[:, 2])

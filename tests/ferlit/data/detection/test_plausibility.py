@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ferlit.data.detection import Found, largest_face, mediapipe, plausible_faces
+from ferlit.data.detection import Found, mediapipe, plausible_faces
 from ferlit.data.detection.mediapipe import MediaPipeDetector
 from ferlit.data.detection.plausibility import is_plausible
 from ferlit.data.landmarks import select_49
@@ -89,9 +89,9 @@ def test_what_cannot_be_a_face_is_passed_over_or_named() -> None:
     wrong = FACE._replace(points=flipped(FACE.points), box=(40.0, 40.0, 160.0, 160.0))
     assert plausible_faces(lambda _: [wrong, FACE], picture) == [FACE]
     with pytest.raises(DataError, match="the landmarks found are not those of a face"):
-        largest_face(lambda _: [wrong], picture)
+        plausible_faces(lambda _: [wrong], picture)
     with pytest.raises(DataError, match="no face was found in it"):
-        largest_face(lambda _: [], picture)
+        plausible_faces(lambda _: [], picture)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2, 4, 5])

@@ -205,11 +205,12 @@ def test_an_upload_without_a_face_or_of_no_picture_gets_a_message(
     assert "not a picture of a known kind" in ask(server[1], pictures / "<b>.png")[1]
 
 
+@pytest.mark.parametrize("declared", [{"meta": {"_type": "gradio.FileData"}}, {"meta": {}}, {}])
 def test_a_file_that_was_not_uploaded_is_not_read(
-    server: tuple[Any, Any, Path], pictures: Path
+    server: tuple[Any, Any, Path], pictures: Path, declared: dict[str, Any]
 ) -> None:
     address = f"{server[1].src}gradio_api/call/recognise"
-    file = {"path": str(pictures / "one.png"), "meta": {"_type": "gradio.FileData"}}
+    file = {"path": str(pictures / "one.png"), **declared}
     body = json.dumps({"data": [file]}).encode()
     request = urllib.request.Request(address, body, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=30) as response:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +112,14 @@ def test_without_folds_the_databases_own_split_says_what_trained(
     records.loc[3, "expression"] = ""
     rows, is_training = training_rows(store, elsewhere)
     assert (rows.tolist(), is_training) == ([0, 1, 2, 4, 5, 6, 7, 8, 9], True)
+
+
+def test_faces_of_a_database_that_a_run_never_saw_are_no_training_faces(trained: Trained) -> None:
+    records = trained.store.records.assign(split="train")
+    description = replace(trained.store.description, database="mmi")
+    store = Store(trained.store.folder, description, records, trained.store.faces)
+    rows, is_training = training_rows(store, trained.checkpoint)
+    assert (len(rows), is_training) == (len(records), False)
 
 
 def test_an_interrupted_embedding_goes_on_where_it_stopped(tmp_path: Path) -> None:

@@ -1,13 +1,16 @@
 """Exports by the command line: what the files give, say and leave behind."""
 
+import shutil
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 import onnx
+import onnxruntime
 import pandas as pd
 import pytest
 import torch
@@ -19,7 +22,7 @@ from ferlit.cli import main
 from ferlit.data.manifest import checksum
 from ferlit.data.registration import canonical_landmarks
 from ferlit.data.store import Store
-from ferlit.errors import FerlitError
+from ferlit.errors import DataError, FerlitError, UsageError
 from ferlit.inference.classifiers import ModuleClassifier, Preprocessing, load_classifier
 from ferlit.inference.export.exported import ExportedClassifier, OnnxClassifier
 from ferlit.inference.export.exporter import describe
@@ -178,6 +181,33 @@ def test_int8_is_calibrated_on_the_people_that_the_network_trained_on(
         assert people == set(split.loc[split["split"] == part, "identity"])
     assert len(faces.calibration(5)) == 5
     assert len(faces.calibration(10_000)) == len(faces.rows("train"))
+
+
+def test_int8_needs_the_split_of_the_training(
+    exported: Exported, store: Store, tmp_path: Path
+) -> None:
+    alone = Origin.of(Path(shutil.copy(exported.checkpoint, tmp_path)))
+    with pytest.raises(DataError, match="it is not known which of its faces trained"):
+        LabelledFaces(store.folder, exported.network, alone)
+    origin = Origin.of(exported.checkpoint)
+    swapped = origin.split.replace({"split": {"train": "test", "test": "train"}})
+    with pytest.raises(DataError, match="its folds are not those of the training"):
+        LabelledFaces(store.folder, exported.network, replace(origin, split=swapped))
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.pt2"])
+def test_the_kind_of_a_file_is_told_from_its_content(
+    exported: Exported, tmp_path: Path, name: str
+) -> None:
+    other = shutil.copy(exported.folder / name, tmp_path / "model.bin")
+    assert load_classifier(Path(other)).classes == exported.network.classes
+
+
+def test_the_runtime_of_onnx_says_which_devices_there_are(exported: Exported) -> None:
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("there is one")
+    with pytest.raises(UsageError, match="this onnxruntime has no CUDA"):
+        load_classifier(exported.folder / "model.onnx", "cuda")
 
 
 def test_the_card_names_data_counts_limits_and_checksums(exported: Exported) -> None:

@@ -50,6 +50,12 @@ def test_results_belong_to_the_checkpoint_that_was_tested(tmp_path: Path) -> Non
     assert Origin.of(best.with_name("last.ckpt")).metrics == {}
 
 
+def test_persons_that_are_numbers_keep_their_names(tmp_path: Path) -> None:
+    best = write_run(tmp_path / "run", "multipie")
+    (tmp_path / "run" / "split.csv").write_text("split,identity\ntrain,001\ntest,002\n")
+    assert Origin.of(best).split["identity"].tolist() == ["001", "002"]
+
+
 def test_a_damaged_run_is_named(tmp_path: Path) -> None:
     best = write_run(tmp_path / "run", "ckplus")
     (tmp_path / "run" / "metrics.json").write_text("{")

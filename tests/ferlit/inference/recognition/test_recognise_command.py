@@ -222,6 +222,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_goes_on(
         (["{}", "--output", "all.avi"], "give a folder"),
         (["{}", "--output", "all.xlsx"], "unknown ending .xlsx"),
         (["{}", "--output", "/dev/null/rows.csv"], "cannot be written"),
+        (["{}", "--output", "/dev/null"], "it is a file, and no folder"),
         (["{}", "--aligned", "--landmarks", "dlib"], "does not go with --landmarks"),
         (["{}", "--device", "cuda:99"], "'cuda:99' cannot be used"),
     ],
