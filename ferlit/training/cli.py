@@ -36,18 +36,20 @@ from ferlit.training.processes.launch import (
     quiet_other_processes,
 )
 from ferlit.training.record.logger import forget_after
-from ferlit.training.record.provenance import RecordRun, mark_finished, read_run
+from ferlit.training.record.provenance import RecordRun, check_fold, mark_finished, read_run
 from ferlit.training.record.saved_config import SaveConfig
 from ferlit.training.record.wandb_logger import WandbRunLogger, finish_tracking
 
 logger = logging.getLogger(__name__)
 KEYWORDS = ("last", "best")  # the checkpoints of the newest run, by name
+LAST = ("checkpoints", "last.ckpt")  # in a run's folder
 # Warnings of Lightning that do not hold here: we pass the command line's own arguments on, and a
 # resumed run keeps its log and checkpoints.
 _SILENCED = (
     "LightningCLI's args parameter",
     "does not have many workers",
     "exists and is not empty",
+    "The dirpath has changed",
     "LeafSpec",
 )
 
@@ -100,8 +102,6 @@ class FerlitCLI(LightningCLI):
             logger.init_args.save_dir = str(folder.parent.parent)
             logger.init_args.name = folder.parent.name
             logger.init_args.version = folder.name
-            if self.subcommand == "fit" and is_first_process():
-                forget_after(folder, torch.load(path, weights_only=True, mmap=True)["epoch"])
 
     def instantiate_classes(self) -> None:
         super().instantiate_classes()
@@ -109,22 +109,33 @@ class FerlitCLI(LightningCLI):
 
     def before_fit(self) -> None:
         """Meet mistakes in the data before the run's folder is made."""
-        if isinstance(self.datamodule, ExpressionDataModule) and self.trainer.is_global_zero:
-            self.datamodule.prepare_data()
-            self.datamodule.setup("fit")
+        if self._check_data("fit"):
             logger.info(self.datamodule.summary())
+        path = Path(self.config[self.subcommand].ckpt_path or "")
+        if path.parent.name == "checkpoints" and is_first_process():
+            epoch = torch.load(path, weights_only=True, mmap=True)["epoch"]
+            forget_after(path.parent.parent, epoch)
+
+    def before_validate(self) -> None:
+        """Meet mistakes in the data, such as another fold than the checkpoint's."""
+        self._check_data("validate")
+
+    def before_test(self) -> None:
+        """Meet mistakes in the data, such as another fold than the checkpoint's."""
+        self._check_data("test")
 
     def after_fit(self) -> None:
         """Test the checkpoint that validation chose, where there is something to test on."""
         data, chosen = self.datamodule, self.trainer.checkpoint_callback
-        is_tested = (
-            isinstance(data, ExpressionDataModule)
-            and isinstance(chosen, ModelCheckpoint)
-            and bool(chosen.best_model_path)  # empty after a fast_dev_run
-            and data.has_test_data
-        )
+        # Empty after a fast_dev_run.
+        best = chosen.best_model_path if isinstance(chosen, ModelCheckpoint) else ""
+        is_tested = isinstance(data, ExpressionDataModule) and bool(best) and data.has_test_data
         if is_tested:
-            self.trainer.test(self.model, datamodule=data, ckpt_path="best", verbose=False)
+            # Not by ckpt_path: the callbacks would get the checkpoint as well, and with averaged
+            # weights put those beside them in their place, which validation has never seen.
+            checkpoint = torch.load(best, map_location="cpu", weights_only=True)
+            self.model.load_state_dict(checkpoint["state_dict"])
+            self.trainer.test(self.model, datamodule=data, verbose=False)
         folder, tracker = run_folder(self.trainer), self.trainer.logger
         if not self.trainer.is_global_zero or is_trial(self.trainer):
             return
@@ -134,14 +145,43 @@ class FerlitCLI(LightningCLI):
             tracker.log_config({"run": run})
             if is_tested:
                 tracker.log_results(data.classes)
-            if isinstance(chosen, ModelCheckpoint) and chosen.best_model_path:
-                tracker.log_checkpoint(Path(chosen.best_model_path), {"run": run})
+            if best:
+                tracker.log_checkpoint(Path(best), {"run": run})
 
     def after_test(self) -> None:
         """Hand the results on to W&B, where it is used."""
         data, tracker = self.datamodule, self.trainer.logger
         if isinstance(tracker, WandbRunLogger) and isinstance(data, ExpressionDataModule):
             tracker.log_results(data.classes)
+
+    def _check_data(self, stage: str) -> bool:
+        """Whether the data are ours and this process has seen that they serve."""
+        data, checkpoint = self.datamodule, self.config[self.subcommand].ckpt_path
+        if not isinstance(data, ExpressionDataModule) or not self.trainer.is_global_zero:
+            return False
+        data.prepare_data()
+        data.setup(stage)
+        if checkpoint is not None:
+            check_fold(Path(checkpoint), data)
+        return True
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Let an interruption say what a fit goes on from, by KeyboardInterrupt's arguments."""
+        try:
+            super()._run_subcommand(subcommand)
+        except SystemExit as stop:
+            # Lightning ends an interrupted run by SystemExit while it handles the
+            # KeyboardInterrupt, and a terminated one by a SystemExit of its own that would count as
+            # success.
+            is_interrupted = isinstance(stop.__context__, KeyboardInterrupt)
+            if not is_interrupted and not isinstance(stop, SIGTERMException):
+                raise
+            if not is_first_process():
+                raise SystemExit(130) from None
+            # Not "last": before this run's first checkpoint that is another run's.
+            last = Path(getattr(self.trainer.logger, "log_dir", None) or ".", *LAST)
+            is_begun = subcommand == "fit" and last.is_file()
+            raise KeyboardInterrupt(*(("--ckpt_path", str(last)) if is_begun else ())) from None
 
 
 def newest_checkpoint(runs: Path, name: str) -> Path:
@@ -199,17 +239,12 @@ def main(command: str, options: list[str], cli: type[FerlitCLI] = FerlitCLI) -> 
         )
         leave_together()
         exit_code = 0
-    except SystemExit as stop:
-        # Lightning ends an interrupted run by SystemExit while it handles the KeyboardInterrupt,
-        # and a terminated one by a SystemExit of its own that would count as success.
-        if isinstance(stop.__context__, KeyboardInterrupt) or isinstance(stop, SIGTERMException):
-            resume = ["ferlit", command, *_without_checkpoint(options)]
-            resume += ["--ckpt_path", "last"] if command == "fit" else []
-            exit_code = 130
-            if not is_first_process():
-                raise SystemExit(130) from None
-            raise KeyboardInterrupt(shlex.join(resume)) from None
-        raise
+    except KeyboardInterrupt as interrupt:
+        exit_code = 130
+        if not interrupt.args:
+            raise
+        resume = ["ferlit", command, *_without_checkpoint(options), *interrupt.args]
+        raise KeyboardInterrupt(shlex.join(resume)) from None
     finally:
         finish_tracking(exit_code)
 

@@ -67,7 +67,7 @@ class ExpressionModule(LightningModule):
         mixup: Alpha of mixup (see `ferlit.training.targets.mixup`); 0 mixes nothing.
         flip_average: Evaluate by the mean of the probabilities of a face and its mirror image.
         target_rule: What the data's targets mean, see `ferlit.training.targets.softmax_loss`.
-        compile: Train with `torch.compile` (evaluation does without).
+        compile: Run the fit, its validation and its test too, by `torch.compile`.
     """
 
     def __init__(

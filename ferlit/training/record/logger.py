@@ -86,10 +86,12 @@ def forget_after(folder: Path, epoch: int) -> None:
     rows = [row for row in _read_rows(path) if int(float(row.get("epoch", 0))) <= epoch]
     if rows:
         names = sorted({name for row in rows for name in row})
-        with path.open("w", newline="") as file:
+        part = path.with_name(f"{path.name}.part")  # whole or not at all
+        with part.open("w", newline="") as file:
             writer = csv.DictWriter(file, fieldnames=names)
             writer.writeheader()
             writer.writerows(rows)
+        part.replace(path)
 
 
 def _read_rows(path: Path) -> list[dict[str, float]]:

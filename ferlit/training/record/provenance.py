@@ -12,6 +12,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from ferlit.data.datamodule import ExpressionDataModule
 from ferlit.data.manifest import MANIFEST, checksum
+from ferlit.errors import FerlitError
 from ferlit.training.callbacks.summary import is_trial, run_folder
 from ferlit.training.record.environment import describe_environment, device_names
 from ferlit.training.record.wandb_logger import WandbRunLogger
@@ -24,7 +25,8 @@ class RecordRun(Callback):
 
     It holds the command, the seeds, the split, the store with its checksums, the devices and the
     environment (`describe_environment`). A resumed run keeps the time of its first start and lists
-    the checkpoints that it went on from; its seconds count those up to the checkpoint as well.
+    the checkpoints that it went on from; its seconds count those up to the checkpoint as well. One
+    whose folder has another path by then still knows its best accuracy.
     """
 
     def __init__(self) -> None:
@@ -59,6 +61,18 @@ class RecordRun(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._earlier = state_dict["seconds"]
 
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        # Lightning forgets the best accuracy where the folder's path is not what it was, moved or
+        # only written in another way; the next epoch would replace the best network then.
+        states = checkpoint.get("callbacks", {})
+        here = Path(trainer.ckpt_path or "").resolve().parent
+        for callback in trainer.checkpoint_callbacks:
+            state, folder = states.get(callback.state_key), getattr(callback, "dirpath", None)
+            if state and folder and Path(folder).resolve() == here:
+                states[callback.state_key] = moved(state, state["dirpath"], folder)
+
 
 def write_run(folder: Path, content: dict[str, Any]) -> None:
     """Write ``run.json``, whole or not at all."""
@@ -88,17 +102,72 @@ def is_finished(folder: Path) -> bool:
     return "finished" in read_run(folder)
 
 
+def check_fold(checkpoint: Path, data: ExpressionDataModule) -> None:
+    """See that the run of a checkpoint had the round of the cross-validation that the data have.
+
+    The network of another round has trained on people of this one's validation and test. Nothing is
+    known of a checkpoint outside a run's folder, or one from other images.
+
+    Args:
+        checkpoint: To go on from, or to evaluate.
+        data: After its setup.
+
+    Raises:
+        FerlitError: the rounds differ.
+    """
+    run = read_run(checkpoint.parent.parent)
+    if run.get("store", {}).get("fingerprint") != data.store.description.fingerprint:
+        return
+    trained, given = (run["fold"], run["folds"]), _fold(data)
+    if trained != given:
+        texts = [
+            "the official split" if fold is None else f"fold {fold} of {folds}"
+            for fold, folds in (trained, given)
+        ]
+        options = "null" if trained[0] is None else f"{trained[0]} --data.folds={trained[1]}"
+        raise FerlitError(
+            f"{checkpoint} was trained in {texts[0]}, and the data are those of {texts[1]}: it has "
+            f"seen people that would be tested; give --data.fold={options}"
+        )
+
+
+def moved(state: dict[str, Any], old: str, new: str) -> dict[str, Any]:
+    """The state of a `ModelCheckpoint` whose folder has another path now.
+
+    >>> moved({"best_k_models": {"a/best.ckpt": 0.5}, "dirpath": "a"}, "a", "b")
+    {'best_k_models': {'b/best.ckpt': 0.5}, 'dirpath': 'b'}
+    """
+
+    def path(value: Any) -> Any:
+        return f"{new}{value.removeprefix(old)}" if _is_below(value, old) else value
+
+    def paths(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {path(name): score for name, score in value.items()}
+        return path(value)
+
+    return {name: paths(value) for name, value in state.items()}
+
+
+def _is_below(value: Any, folder: str) -> bool:
+    return isinstance(value, str) and Path(value).is_relative_to(folder)
+
+
+def _fold(data: ExpressionDataModule) -> tuple[int | None, int | None]:
+    return data.fold, data.folds if data.fold is not None else None
+
+
 def _seeds_and_data(data: Any) -> dict[str, Any]:
     seed = os.environ.get("PL_GLOBAL_SEED")
     seeds = {"seed_everything": None if seed is None else int(seed)}
     if not isinstance(data, ExpressionDataModule):
         return {"seeds": seeds}
-    store = data.store
+    store, (fold, folds) = data.store, _fold(data)
     manifest = store.folder / MANIFEST
     return {
         "seeds": seeds | {"data": data.seed},
-        "fold": data.fold,
-        "folds": data.folds if data.fold is not None else None,
+        "fold": fold,
+        "folds": folds,
         "store": {
             "folder": str(store.folder.resolve()),
             "database": store.description.database,

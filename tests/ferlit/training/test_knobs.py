@@ -8,7 +8,9 @@ import torch
 import yaml
 
 from ferlit.cli import main
+from ferlit.data import ExpressionDataModule
 from ferlit.data.store import Store
+from ferlit.training import JointModule
 from tests.ferlit.training.fits import fit_options
 
 KNOBS = {
@@ -68,6 +70,17 @@ def test_the_averaged_weights_are_validated_and_saved(run: Path) -> None:
     name = "backbone.2.weight"
     assert averaged.keys() == trained.keys()
     assert not torch.equal(averaged[name], trained[name])
+
+
+def test_the_test_is_of_the_averaged_weights_that_validation_chose(run: Path, store: Store) -> None:
+    checkpoint = run / "checkpoints" / "best.ckpt"
+    module = JointModule.load_from_checkpoint(checkpoint, weights_only=True).eval()
+    data = ExpressionDataModule(store=store.folder, fold=0, folds=4, num_workers=0)
+    data.setup("test")
+    with torch.no_grad():
+        expected = torch.cat([module.probabilities(b.image) for b in data.test_dataloader()])
+    predictions = pd.read_csv(run / "predictions.csv")[module.classes]
+    assert predictions.to_numpy() == pytest.approx(expected.numpy(), abs=1e-5)
 
 
 def test_the_run_ends_with_its_test(run: Path, store: Store) -> None:

@@ -14,6 +14,7 @@ import torch
 from ferlit.cli import main
 from ferlit.data.store import Store
 from ferlit.training import JointModule
+from ferlit.training.record.provenance import is_finished
 from tests.ferlit.training.fits import ROOT, command, environment, fit_options
 
 
@@ -107,6 +108,17 @@ def test_a_finished_run_is_evaluated_again(
         assert len(pd.read_csv(run / "predictions_all.csv")) == len(store.records)
 
 
+def test_a_checkpoint_given_by_its_file_is_tested_in_a_folder_of_its_own(
+    run: Path, store: Store, tmp_path: Path
+) -> None:
+    options = fit_options(
+        store.folder, tmp_path, f"--ckpt_path={run / 'checkpoints' / 'best.ckpt'}"
+    )
+    assert main(["test", *options[1:]]) == 0
+    again = tmp_path / "ckplus" / "version_0" / "metrics.json"
+    assert again.read_text() == (run / "metrics.json").read_text()
+
+
 def stop_in_an_epoch(store: Store, runs: Path, sign: signal.Signals) -> tuple[Path, int, str]:
     """Start a long fit and stop it after its first checkpoint; checkpoint, exit code, stderr."""
     running = subprocess.Popen(
@@ -142,10 +154,49 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(store: Store, tmp_path: P
 
 
 def test_an_interrupted_run_says_how_to_go_on(store: Store, tmp_path: Path) -> None:
-    _, code, errors = stop_in_an_epoch(store, tmp_path, signal.SIGINT)
+    last, code, errors = stop_in_an_epoch(store, tmp_path, signal.SIGINT)
     assert code == 130
     assert "interrupted; to go on:\n  ferlit fit --config=ckplus.yaml" in errors
-    assert errors.rstrip().endswith("--ckpt_path last")
+    assert errors.rstrip().endswith(f"--ckpt_path {last}")
+
+
+def test_a_run_without_a_checkpoint_does_not_go_on_from_another_run(
+    run: Path, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    interrupt = "--trainer.callbacks=tests.ferlit.training.waiting.InterruptAtOnce"
+    options = fit_options(store.folder, run.parent.parent, interrupt)
+    assert main(options) == 130
+    assert capsys.readouterr().err.endswith(
+        f"interrupted; to go on:\n  ferlit {' '.join(options)}\n"
+    )
+
+
+@pytest.mark.parametrize("command", ["fit", "validate", "test"])
+def test_a_network_of_another_fold_is_refused(
+    run: Path, store: Store, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    options = fit_options(store.folder, run.parent.parent, "--data.fold=1", "--ckpt_path=best")
+    assert main([command, *options[1:]]) == 1
+    errors = capsys.readouterr().err
+    assert "best.ckpt was trained in fold 0 of 4, and the data are those of fold 1 of 4" in errors
+    assert "give --data.fold=0 --data.folds=4" in errors
+    assert {path: path.read_bytes() for path in run.iterdir() if path.is_file()} == before
+
+
+def test_a_run_whose_folder_was_moved_keeps_its_best_network(store: Store, tmp_path: Path) -> None:
+    for epochs, runs, more in ((2, "old", ()), (3, "new", ("--ckpt_path=last",))):
+        options = fit_options(store.folder, tmp_path / runs, f"--trainer.max_epochs={epochs}")
+        assert main([*options, *more]) == 0
+        if runs == "old":
+            (tmp_path / "old").rename(tmp_path / "new")
+    folder = tmp_path / "new" / "ckplus" / "version_0"
+    accuracy = pd.read_csv(folder / "metrics.csv").groupby("epoch")["val/accuracy"].first()
+    assert accuracy.idxmax() < 2, "else this shows nothing"
+    best = torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)
+    assert best["epoch"] == accuracy.idxmax()
+    assert is_finished(folder)
+    assert not (tmp_path / "old").exists()
 
 
 def test_two_processes_test_every_image_once(store: Store, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A callback that configurations name by its class path, to stop a fit at a known place."""
+"""Callbacks that configurations name by their class path, to stop a fit at a known place."""
 
 import time
 from pathlib import Path
@@ -16,3 +16,10 @@ class WaitOnce(Callback):
         if trainer.current_epoch == 1 and not self.mark.exists():
             self.mark.touch()
             time.sleep(300)
+
+
+class InterruptAtOnce(Callback):
+    """Somebody presses Ctrl-C in the first epoch."""
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        raise KeyboardInterrupt
