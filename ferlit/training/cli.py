@@ -18,7 +18,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from ferlit.configurations import find_config
 from ferlit.data.datamodule import ExpressionDataModule
-from ferlit.errors import FerlitError
+from ferlit.errors import FerlitError, UsageError
 from ferlit.training.callbacks.finite import StopOnNonFinite
 from ferlit.training.callbacks.statistics import LearningRate, MiningStatistics
 from ferlit.training.callbacks.summary import (
@@ -82,12 +82,17 @@ class FerlitCLI(LightningCLI):
         checkpoint = config.get("ckpt_path")
         if checkpoint is None:
             if self.subcommand != "fit":
-                raise FerlitError(
+                raise UsageError(
                     f"{self.subcommand} needs a checkpoint: give --ckpt_path best, "
                     "--ckpt_path last (of the newest run) or a file"
                 )
             return
         logger = config.trainer.logger
+        if not hasattr(logger, "init_args"):
+            raise UsageError(
+                f"--ckpt_path {checkpoint} needs a logger, which says where the runs are: leave "
+                "out --trainer.logger, or give ferlit.training.RunLogger"
+            )
         if checkpoint in KEYWORDS:
             runs = Path(logger.init_args.save_dir) / logger.init_args.name
             path = newest_checkpoint(runs, checkpoint)

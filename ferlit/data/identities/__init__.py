@@ -67,7 +67,7 @@ def with_identities(records: pd.DataFrame, path: Path) -> pd.DataFrame:
             f"{strangers[0]}; remove those rows, or make the table again with "
             f"`ferlit identities --store {path.parent} --overwrite`"
         )
-    guesses = records["image"].map(given).fillna("")
+    guesses = records["image"].map(given).astype(object).fillna("")
     records = records.assign(
         identity=records["identity"].where(records["identity"] != "", guesses).astype(object)
     )

@@ -62,7 +62,7 @@ class BackOff(Callback):
 
     Raises:
         FerlitError: a value is out of range; when a fit starts, a learning rate schedule is there
-            as well; at the end of an epoch, a metric was not logged.
+            as well, or not every epoch is validated; at the end of an epoch, a metric was not logged.
 
     >>> BackOff(patience=0)
     Traceback (most recent call last):
@@ -106,6 +106,11 @@ class BackOff(Callback):
             raise FerlitError(
                 "BackOff and a learning rate schedule would both set the rate: leave out "
                 "model.init_args.lr_scheduler, or take BackOff out of trainer.callbacks"
+            )
+        if trainer.check_val_every_n_epoch != 1:
+            raise FerlitError(
+                "BackOff counts epochs by their validation accuracy: leave out "
+                "trainer.check_val_every_n_epoch"
             )
         if not self.network:
             self._keep(pl_module)

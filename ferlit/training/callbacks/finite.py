@@ -85,7 +85,10 @@ class StopOnNonFinite(Callback):
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        if not all_finite(checkpoint["state_dict"]):
+        # Other buffers may well hold infinities: a mask, for example.
+        buffers = {name for name, _ in pl_module.named_buffers() if ".running_" not in name}
+        state = checkpoint["state_dict"]
+        if not all_finite({name: state[name] for name in state.keys() - buffers}):
             raise FerlitError(
                 f"the weights after {trainer.global_step} steps are not finite, so they were not "
                 f"saved. {_advice(_folder(trainer))}"

@@ -225,6 +225,9 @@ def test_without_a_checkpoint_the_message_says_so(
 ) -> None:
     assert main(fit_options(store.folder, tmp_path, "--ckpt_path=last")) == 1
     assert "no run in" in capsys.readouterr().err
-    assert main(["test", *fit_options(store.folder, tmp_path)[1:]]) == 1
+    assert main(["test", *fit_options(store.folder, tmp_path)[1:]]) == 2
     assert "needs a checkpoint" in capsys.readouterr().err
+    options = fit_options(store.folder, tmp_path, "--trainer.logger=false", "--ckpt_path=last")
+    assert main([option for option in options if "save_dir" not in option]) == 2
+    assert "needs a logger" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

@@ -212,6 +212,11 @@ def test_a_learning_rate_schedule_beside_it_is_refused(tmp_path: Path) -> None:
         trainer.fit(Scripted([(1.0, 0.1)], schedule=True))
 
 
+def test_epochs_without_a_validation_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(FerlitError, match="check_val_every_n_epoch"):
+        fit([(1.0, 0.1)], tmp_path, check_val_every_n_epoch=2)
+
+
 def test_a_run_that_logs_no_accuracy_is_told_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(FerlitError, match="needs the metric val/accuracy; this run logs train/"):
         fit([(1.0, 0.1)], tmp_path, limit_val_batches=0)
