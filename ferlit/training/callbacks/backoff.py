@@ -62,7 +62,8 @@ class BackOff(Callback):
 
     Raises:
         FerlitError: a value is out of range; when a fit starts, a learning rate schedule is there
-            as well, or not every epoch is validated; at the end of an epoch, a metric was not logged.
+            as well, or not every epoch is validated; at the end of an epoch, a metric was not
+            logged.
 
     >>> BackOff(patience=0)
     Traceback (most recent call last):

@@ -3,6 +3,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from lightning.pytorch import LightningModule
 
 from ferlit.cli import main
 from ferlit.data.store import Store
@@ -62,9 +63,15 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path: Path, value: float)
         logger = None
         default_root_dir = str(tmp_path)
 
-    good = {"weight": torch.ones(3), "count": torch.tensor(2)}
-    callback = StopOnNonFinite()
-    callback.on_save_checkpoint(Trainer(), None, {"state_dict": good})  # type: ignore[arg-type]
-    bad = good | {"weight": torch.tensor([1.0, value])}
-    with pytest.raises(FerlitError, match="after 7 steps are not finite, so they were not saved"):
-        callback.on_save_checkpoint(Trainer(), None, {"state_dict": bad})  # type: ignore[arg-type]
+    class Masked(LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = torch.nn.BatchNorm1d(3)
+            self.register_buffer("mask", torch.tensor([0.0, -torch.inf]))
+
+    module, callback = Masked(), StopOnNonFinite()
+    callback.on_save_checkpoint(Trainer(), module, {"state_dict": module.state_dict()})  # type: ignore[arg-type]
+    for name in ("norm.weight", "norm.running_var"):
+        bad = module.state_dict() | {name: torch.tensor([1.0, value])}
+        with pytest.raises(FerlitError, match="after 7 steps are not finite, so they were not"):
+            callback.on_save_checkpoint(Trainer(), module, {"state_dict": bad})  # type: ignore[arg-type]
