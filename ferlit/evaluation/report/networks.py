@@ -80,7 +80,9 @@ def map_section(
                     continue
                 title = f"{_NAMES[name]}, by {what}"
                 figure = map_figure(points, labels, title)
-                text = f"{system}: {title}, {len(points)} faces of {len(set(labels))} {what}s"
+                text = (
+                    f"{system}: {title}, {len(points)} faces of {len(set(labels) - {''})} {what}s"
+                )
                 pictures.append(Picture(figure, f"map_{system}_{name}_{what}".lower(), text))
         sections.append(
             {
@@ -88,7 +90,7 @@ def map_section(
                 "run": run.name,
                 "accuracy": accuracy,
                 "faces": len(run.predictions),
-                "people": run.predictions["identity"].nunique(),
+                "people": len(set(run.predictions["identity"]) - {""}),
                 "pictures": pictures,
             }
         )

@@ -99,6 +99,7 @@ def results(study: Study) -> dict[str, Any]:
         cautions.append(f"The paper used {theirs}; these runs use {ours}.")
     if len({len(runs) for runs in study.systems.values()}) > 1:
         cautions.append("The systems have different numbers of runs: compare them pair by pair.")
+    cautions += _other_images(study)
     if first.part == "val":
         cautions.append(
             "The validation images judge, on which the epoch was chosen as well: these accuracies "
@@ -112,6 +113,21 @@ def results(study: Study) -> dict[str, Any]:
         "has_paper": bool(paper),
         "paper": f"Paper: {SOURCE}." if paper else reason,
     }
+
+
+def _other_images(study: Study) -> list[str]:
+    """A caution where runs of the same fold were tested on other images, as of another store."""
+    images: dict[int | None, set[frozenset[str]]] = {}
+    for run in study.runs:
+        images.setdefault(run.tested.fold, set()).add(frozenset(run.predictions["image"]))
+    folds = [fold for fold, found in images.items() if len(found) > 1]
+    if not folds:
+        return []
+    where = "" if folds == [None] else f" of fold {', '.join(map(str, folds))}"
+    return [
+        f"The runs{where} were not all tested on the same images (another store, or other persons "
+        "in it): the paired comparison takes the images that both have; the rest does not compare."
+    ]
 
 
 def matrix(result: Evaluation) -> list[dict[str, Any]]:

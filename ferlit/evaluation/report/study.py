@@ -13,6 +13,7 @@ from ferlit.training.record.provenance import RUN, is_finished
 
 # A folder with one of them is the folder of a run, whatever became of it.
 _MARKS = ("config.yaml", RUN, TESTED, LOG)
+_WANDB = "wandb"  # W&B keeps a config.yaml of its own in this folder of a run
 _ORDER = ("softmax", "1b_n1", "2b_n1", "1b_nm", "2b_nm")  # the paper's
 
 
@@ -61,7 +62,8 @@ def find_study(folder: Path) -> Study:
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder; give one that holds runs with --runs")
-    places = sorted({path.parent for mark in _MARKS for path in folder.rglob(mark)})
+    marks = [path for mark in _MARKS for path in folder.rglob(mark)]
+    places = sorted({path.parent for path in marks if _WANDB not in path.relative_to(folder).parts})
     runs: list[Run] = []
     unfinished: list[Note] = []
     unreadable: list[Note] = []
@@ -98,7 +100,7 @@ def _why_unfinished(folder: Path) -> str:
 
 def _check_one_protocol(folder: Path, runs: list[Run]) -> None:
     kinds = [
-        f"{run.database} with {len(run.tested.classes)} classes, "
+        f"{run.database} with {len(run.tested.classes)} classes ({', '.join(run.tested.classes)}), "
         + (f"{run.folds} folds" if run.folds else f"official split, judged by {run.part}")
         for run in runs
     ]

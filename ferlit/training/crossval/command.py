@@ -1,7 +1,9 @@
 """``ferlit crossval``: systems x seeds x folds, each fit a process of its own."""
 
 import os
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,9 @@ from ferlit.training.crossval.options import parse_options, read_seeds, read_sys
 from ferlit.training.crossval.rounds import Rounds, prepare, same_rounds
 from ferlit.training.crossval.runs import CrossvalRun, plan_runs
 from ferlit.training.crossval.settings import Settings, comparable, resolve, write_json
+from ferlit.training.processes.fit import lock
 from ferlit.training.processes.pool import make_slots, run_pool, visible_gpus
+from ferlit.training.record.provenance import is_finished
 
 RESULTS = "results.json"
 _SHOWN_FAILURES = 5  # more would hide the message at the top
@@ -28,8 +32,8 @@ def main(command: str, options: list[str]) -> None:
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--output {folder}: a file of that name is in the way")
     before = Settings.read(folder)
-    if not any(folder.glob("runs/*/*/*/checkpoints/*.ckpt")):
-        before = None  # nothing has begun, so nothing binds
+    if not _has_begun(folder):
+        before = None  # so nothing binds
     # A folder gathers runs: later calls may add systems and seeds, with the same options.
     known = (before.overlays if before else {}) | overlays
     base = [f"--config={name}" for name in given.config]
@@ -37,6 +41,7 @@ def main(command: str, options: list[str]) -> None:
         system: [*base, f"--config={overlay}", *rest] for system, overlay in known.items()
     }
     configs = {system: resolve(options, system) for system, options in options_of.items()}
+    _refuse_shared_checkpoints(configs)
     store = prepare(configs[next(iter(overlays))])
     for system, config in configs.items():  # so that no two fits prepare at the same time
         config["data"]["init_args"].update(root=None, store=str(store))
@@ -56,26 +61,46 @@ def main(command: str, options: list[str]) -> None:
             f"--trainer.devices {trainer['devices']}: every fit gets one GPU of its own; "
             "leave the option out, and give --jobs"
         )
-    settings.write(folder)
     if rounds.part == "val":
         console.print(
             f"{rounds.database} has no labelled test images: the validation images judge, on which "
             "the epoch is chosen as well, so these accuracies flatter",
             highlight=False,
         )
-    runs = plan_runs(folder, options_of, settings.seeds, rounds)
-    asked = [run for run in runs if run.system in overlays and run.seed in seeds]
-    jobs = given.jobs or len(gpus) or 1
-    failed = _run_all(runs, asked, folder, rounds, jobs, gpus, console)
-    done = [run.tested for run in runs if run.tested is not None]
-    write_confusions(done, folder)
-    if done:
-        print_results(_results(runs, rounds), console)
-        console.print(
-            f"results: {folder / RESULTS} and confusion_*", highlight=False, soft_wrap=True
-        )
+    with _alone_in(folder):
+        settings.write(folder)
+        runs = plan_runs(folder, options_of, settings.seeds, rounds)
+        asked = [run for run in runs if run.system in overlays and run.seed in seeds]
+        jobs = given.jobs or len(gpus) or 1
+        failed = _run_all(runs, asked, folder, rounds, jobs, gpus, console)
+        done = [run.tested for run in runs if run.tested is not None]
+        write_confusions(done, folder)
+        if done:
+            print_results(_results(runs, rounds), console)
+            console.print(
+                f"results: {folder / RESULTS} and confusion_*", highlight=False, soft_wrap=True
+            )
     if failed:
         raise FerlitError(_failures(failed, len(asked)))
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keep other cross-validations out of the folder: they would run the same fits."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if sys.platform == "win32":  # no locks there
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        if not lock(handle):
+            raise FerlitError(
+                f"{folder}: another ferlit crossval is running there; wait for its end, "
+                "or give another --output"
+            )
+        yield
+    finally:
+        os.close(handle)
 
 
 def _run_all(
@@ -137,6 +162,23 @@ def _failures(failed: dict[CrossvalRun, int], total: int) -> str:
             "The same command tries the failed ones again.",
         ]
     )
+
+
+def _has_begun(folder: Path) -> bool:
+    """Whether a run has a checkpoint to go on from, or is finished with or without checkpoints."""
+    runs = folder.glob("runs/*/*/*")
+    return any(is_finished(run) or any(run.glob("checkpoints/*.ckpt")) for run in runs)
+
+
+def _refuse_shared_checkpoints(configs: Mapping[str, Mapping[str, Any]]) -> None:
+    """Runs that share a folder of checkpoints would test each other's networks."""
+    for system, config in configs.items():
+        checkpoint = config["checkpoint"]
+        if checkpoint["dirpath"] is not None or checkpoint["filename"] != "best":
+            raise UsageError(
+                f"checkpoint.dirpath and checkpoint.filename are not for crossval ({system}): "
+                "every run keeps best.ckpt in a folder of its own"
+            )
 
 
 def _refuse_other_options(folder: Path, before: Settings | None, now: Settings) -> None:

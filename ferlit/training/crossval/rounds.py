@@ -40,7 +40,6 @@ class Rounds:
     """The data of a cross-validation, prepared and split.
 
     Args:
-        store: Folder of the prepared store.
         database: Its name.
         classes: Its expressions.
         sequence_rule: How the images of a sequence vote.
@@ -50,7 +49,6 @@ class Rounds:
         content: A checksum of the store and of the persons in it.
     """
 
-    store: Path
     database: str
     classes: tuple[str, ...]
     sequence_rule: Literal["max", "mean"]
@@ -101,7 +99,6 @@ def split_rounds(config: Mapping[str, Any]) -> Rounds:
     description = data.store.description
     content = description.fingerprint + records.to_csv(index=False)
     return Rounds(
-        store=data.store.folder,
         database=description.database,
         classes=tuple(data.classes),
         sequence_rule=data.sequence_rule,

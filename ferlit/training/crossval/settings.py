@@ -115,6 +115,8 @@ def comparable(config: Mapping[str, Any]) -> dict[str, Any]:
 
     >>> comparable({"trainer": {"max_epochs": 3, "accelerator": "cpu"}, "ckpt_path": None})
     {'trainer.max_epochs': 3}
+    >>> comparable({"data": {"init_args": {"fold": None}}})  # each of the folds is no setting
+    {'protocol': 'official split'}
     """
     flat: dict[str, Any] = {}
 
@@ -129,6 +131,8 @@ def comparable(config: Mapping[str, Any]) -> dict[str, Any]:
                 flat[name] = value
 
     add("", config)
+    if "data" in config and config["data"]["init_args"].get("fold", 0) is None:
+        flat["protocol"] = "official split"
     return flat
 
 

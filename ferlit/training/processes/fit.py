@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
 from ferlit.errors import FerlitError
 from ferlit.training.record.provenance import is_finished
@@ -79,7 +79,7 @@ class Fit:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
-            if not _lock(log):
+            if not lock(log.fileno()):
                 raise FerlitError(
                     f"{self.folder}: a fit is still running there, perhaps one whose parent was "
                     "killed; wait for its end, or end it, then try again"
@@ -101,16 +101,16 @@ class Fit:
         return "\n".join(text.splitlines()[-lines:])
 
 
-def _lock(log: IO[bytes]) -> bool:
-    """Whether the log is ours alone; waits a little for the last children of a killed fit.
+def lock(file: int) -> bool:
+    """Whether an open file is ours alone; waits a little for the last children of a killed fit.
 
-    The child inherits the lock with the open file, so it lasts as long as the child lives, even
-    where this process is killed.
+    A child that inherits the open file holds the lock as long as it lives, even where this process
+    is killed.
     """
     deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
     while sys.platform != "win32":
         try:
-            fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > deadline:
                 return False

@@ -128,6 +128,8 @@ def test_every_system_has_its_counts_in_both_forms(report: Path, runs: Path) -> 
             assert right in text
             assert wrong in text
             assert "4 subject-independent folds, 2 of them tested here" in text
+            assert "first right more often" in text  # of several seeds
+            assert "ML: embedding of the metric branch" in text
     assert f"{len(table)} images, {table['sequence'].nunique()} sequences" in page.text
 
 

@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ferlit.evaluation.report.features import Features
 from ferlit.evaluation.report.mistakes import worst_mistakes
+from ferlit.evaluation.report.networks import map_section
 from ferlit.evaluation.report.published import PAPER, paper_figures
 from ferlit.evaluation.report.runs import Run, read_history
 from ferlit.evaluation.report.sections import best_validated, curves, results
@@ -87,6 +89,24 @@ def test_the_worst_mistakes_are_one_a_recording(study: Path) -> None:
     assert all(mistake.label != mistake.predicted for mistake in found)
     first = found[0]
     assert first.run.predictions["image"][first.place] == first.image
+
+
+def test_runs_of_a_fold_that_were_tested_on_other_images_are_told(study: Path) -> None:
+    assert "same images" not in " ".join(results(find_study(study))["cautions"])
+    table = study / "runs/2b_nm/seed_0/fold_1/predictions.csv"
+    table.write_text(table.read_text().replace("1/0_0.png", "1/9_0.png"))
+    cautions = results(find_study(study))["cautions"]
+    assert any("of fold 1 were not all tested on the same images" in text for text in cautions)
+
+
+def test_faces_without_a_name_are_no_person_of_a_map(tmp_path: Path) -> None:
+    table = write_run(tmp_path) / "predictions.csv"
+    table.write_text(table.read_text().replace(",000,", ",,"))
+    found = find_study(tmp_path)
+    features = Features(np.random.default_rng(0).normal(size=(24, 4)).astype(np.float32), None)
+    (section,) = map_section(found, {found.runs[0]: features}, "pca")
+    assert section["people"] == 2
+    assert section["pictures"][1].text.endswith("by person, 24 faces of 2 persons")
 
 
 def test_another_number_of_folds_than_the_papers_is_said(tmp_path: Path) -> None:

@@ -93,6 +93,22 @@ def test_runs_that_cannot_be_compared_are_refused(tmp_path: Path, change: dict[s
     assert len(find_study(tmp_path / "runs/b").runs) == 1
 
 
+def test_runs_of_other_expressions_are_refused(tmp_path: Path) -> None:
+    write_run(tmp_path, at="runs/a/version_0")
+    table = write_run(tmp_path, fold=1, at="runs/b/version_0") / "predictions.csv"
+    table.write_text(table.read_text().replace("sadness", "disgust"))
+    with pytest.raises(DataError, match=r"3 classes \(anger, fear, disgust\), 3 folds: 1 run"):
+        find_study(tmp_path)
+
+
+def test_what_wandb_keeps_in_a_run_is_no_run(tmp_path: Path) -> None:
+    files = write_run(tmp_path) / "wandb" / "run-20260101_000000-a1b2c3d4" / "files"
+    files.mkdir(parents=True)
+    (files / "config.yaml").write_text("wandb_version: 1\n")
+    found = find_study(tmp_path)
+    assert (len(found.runs), found.unfinished, found.unreadable) == (1, (), ())
+
+
 def test_of_two_runs_of_the_same_the_newer_counts(tmp_path: Path) -> None:
     old, new = (
         write_run(tmp_path, at="runs/x/version_1"),

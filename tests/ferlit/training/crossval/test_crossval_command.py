@@ -211,6 +211,32 @@ def test_another_option_in_the_same_folder_is_refused(
     assert (whole / "crossval.json").read_text() == settings
 
 
+def test_finished_runs_bind_without_their_checkpoints_too(
+    whole: Path, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path(shutil.copytree(whole, tmp_path / "folder"))
+    for checkpoint in folder.rglob("*.ckpt"):  # the most of the disk that a run takes
+        checkpoint.unlink()
+    options = crossval_options(store.folder, folder, "--systems=softmax", "--trainer.max_epochs=3")
+    assert main(options) == 2
+    assert "  trainer.max_epochs: 2 there, 3 now\n" in capsys.readouterr().err
+
+
+def test_two_cross_validations_do_not_write_into_one_folder(
+    whole: Path, store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ferlit.training.processes.fit.LOCK_PATIENCE_SECONDS", 0.3)
+    options = crossval_options(store.folder, whole, "--systems=softmax,2b_nm")
+    other = os.open(whole, os.O_RDONLY)
+    try:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        assert main(options) == 1
+        assert "another ferlit crossval is running there" in capsys.readouterr().err
+    finally:
+        os.close(other)
+    assert main(options) == 0
+
+
 def test_another_store_in_the_same_folder_is_refused(
     whole: Path, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -283,6 +309,8 @@ def test_an_official_split_without_a_test_is_judged_by_its_validation(
         (["--data.fold=2"], "--data.fold 2: crossval runs every fold"),
         (["--data.init_args.seed=2"], "--data.seed is not for crossval: give --seeds"),
         (["--ckpt_path", "last"], "goes on by itself"),
+        (["--checkpoint.dirpath=shared"], "every run keeps best.ckpt in a folder of its own"),
+        (["--checkpoint.filename=top"], "every run keeps best.ckpt in a folder of its own"),
         (["--trainer.no_such=1"], "the options do not fit the system softmax: "),
         (["--no_such", "1"], "the options do not fit the system softmax: "),
         (["--data.folds=9"], "8 subjects"),

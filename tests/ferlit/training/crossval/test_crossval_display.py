@@ -13,7 +13,7 @@ from ferlit.training.crossval.runs import CrossvalRun, plan_runs
 def runs(tmp_path: Path) -> list[CrossvalRun]:
     """Two systems x two seeds x two folds, none of them done."""
     folds = tuple(Round(fold, {}, frozenset({"a.png"})) for fold in range(2))
-    rounds = Rounds(tmp_path, "ckplus", ("anger", "fear"), "max", "test", folds, "")
+    rounds = Rounds("ckplus", ("anger", "fear"), "max", "test", folds, "")
     return plan_runs(tmp_path, {"softmax": [], "2b_nm": []}, [0, 1], rounds)
 
 
