@@ -98,7 +98,9 @@ class WriteResults(Callback):
             folder.mkdir(parents=True, exist_ok=True)
             predictions.to_csv(folder / "predictions_all.csv", index=False)
             self.console.print(
-                f"{len(predictions)} predictions: {folder}/predictions_all.csv", soft_wrap=True
+                f"{len(predictions)} predictions: {folder}/predictions_all.csv",
+                markup=False,
+                soft_wrap=True,
             )
             return
         results = {"image": evaluate_images(predictions, classes)}
@@ -107,4 +109,4 @@ class WriteResults(Callback):
             results["sequence"] = by_sequence
         print_evaluation(results, self.console)
         write_evaluation(results, predictions, folder)
-        self.console.print(f"results: {folder}", highlight=False, soft_wrap=True)
+        self.console.print(f"results: {folder}", highlight=False, markup=False, soft_wrap=True)

@@ -78,7 +78,10 @@ def main(command: str, options: list[str]) -> None:
         if done:
             print_results(_results(runs, rounds), console)
             console.print(
-                f"results: {folder / RESULTS} and confusion_*", highlight=False, soft_wrap=True
+                f"results: {folder / RESULTS} and confusion_*",
+                highlight=False,
+                markup=False,
+                soft_wrap=True,
             )
     if failed:
         raise FerlitError(_failures(failed, len(asked)))

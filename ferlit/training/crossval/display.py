@@ -69,7 +69,10 @@ class Display:
         self.failures.add(run)
         if self.live is None:
             self.console.print(
-                f"{run.name}: failed, see {run.fit.log}", highlight=False, soft_wrap=True
+                f"{run.name}: failed, see {run.fit.log}",
+                highlight=False,
+                markup=False,
+                soft_wrap=True,
             )
 
     def update(self, running: list[CrossvalRun]) -> None:

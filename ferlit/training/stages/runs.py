@@ -54,7 +54,7 @@ def run_fit(fit: Fit, title: str, console: Console) -> None:
         FerlitError: it failed; the message has the end of its log.
         KeyboardInterrupt: it was interrupted, and so is the chain.
     """
-    console.print(f"{title}: {fit.log}", highlight=False, soft_wrap=True)
+    console.print(f"{title}: {fit.log}", highlight=False, markup=False, soft_wrap=True)
     tail, codes = Tail(fit.log, console), []
     with console.status(f"{title} runs"):
         run_pool([fit], [{}], lambda _, code: codes.append(code), lambda _: tail.show())
@@ -80,7 +80,9 @@ def print_results(fits: Sequence[tuple[str, Fit]], console: Console) -> None:
         texts = ["-" if share is None else f"{share:.1%}" for share in shares]
         table.add_row(title, *texts, str(read_run(fit.folder).get("seconds", "-")))
     console.print(table)
-    console.print(f"network of the last stage: {fits[-1][1].checkpoint}", soft_wrap=True)
+    console.print(
+        f"network of the last stage: {fits[-1][1].checkpoint}", markup=False, soft_wrap=True
+    )
 
 
 def _best_validation(folder: Path) -> float:
