@@ -130,11 +130,16 @@ def print_results(results: dict[str, Any], console: Console) -> None:
     """
     rounds, part = results["rounds"], results["part"]
     folds = f"{rounds} folds" if rounds > 1 else f"official split, {part}"
-    table = Table(title=f"{results['database']}, {folds}", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title=f"{results['database']}, {folds}",
+        caption="accuracy in % with its counts; mean ± standard deviation over n seeds",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+    )
     table.add_column("system", no_wrap=True)
     for level in ("by image", "by sequence"):
         table.add_column(level, justify="right", no_wrap=True)
-        table.add_column("over seeds", justify="right", no_wrap=True)
+        table.add_column("seeds", justify="right", no_wrap=True)
     for system, summary in results["summary"].items():
         cells = [cell for level in ("image", "sequence") for cell in _cells(summary[level])]
         table.add_row(system, *cells)
@@ -156,9 +161,9 @@ def _cells(summary: dict[str, Any] | None) -> tuple[str, str]:
     if summary is None:
         return "-", "-"
     seeds = summary["over_seeds"]
-    mean = "-" if seeds["mean"] is None else f"{seeds['mean']:.1%}"
+    mean = "-" if seeds["mean"] is None else f"{100 * seeds['mean']:.1f}"
     sd = "" if seeds["sd"] is None else f" ± {100 * seeds['sd']:.1f}"
     return (
-        f"{summary['accuracy']:.1%} {summary['correct']}/{summary['total']}",
-        f"{mean}{sd} (n = {seeds['seeds']})",
+        f"{100 * summary['accuracy']:.1f} {summary['correct']}/{summary['total']}",
+        f"{mean}{sd} ({seeds['seeds']})",
     )

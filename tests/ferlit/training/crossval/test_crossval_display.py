@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from ferlit.training.crossval.display import Display
+from ferlit.training.crossval.display import Display, print_results
 from ferlit.training.crossval.rounds import Round, Rounds
 from ferlit.training.crossval.runs import CrossvalRun, plan_runs
 
@@ -40,3 +40,16 @@ def test_where_there_is_no_terminal_a_failure_is_one_line(runs: list[CrossvalRun
         display.failed(runs[0])
     expected = f"softmax seed 0 fold 0: failed, see {runs[0].fit.log}\n"
     assert console.file.getvalue() == expected  # type: ignore[attr-defined]
+
+
+def test_the_results_of_whole_databases_fit_80_columns() -> None:
+    level = {"accuracy": 0.971, "correct": 2857, "total": 2943,
+             "over_seeds": {"mean": 0.971, "sd": 0.0123, "seeds": 3}}  # fmt: skip
+    summary = {"softmax": {"image": level, "sequence": level}}
+    results = {"database": "ckplus", "part": "test", "rounds": 8, "summary": summary,
+               "comparisons": []}  # fmt: skip
+    console = Console(file=io.StringIO(), width=80)
+    print_results(results, console)
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert shown.count("97.1 2857/2943") == 2
+    assert shown.count("97.1 ± 1.2 (3)") == 2
