@@ -140,7 +140,12 @@ def test_a_preparation_that_is_stopped_leaves_no_process_and_goes_on(
     command = [sys.executable, str(tmp_path / "script.py"), "prepare", "--database", "ckplus"]
     command += ["--root", str(tree), "--output", str(output), "--workers", "2"]
     main = subprocess.Popen(
-        command, start_new_session=True, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
+        command,
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        # A suite that runs in the background ignores SIGINT, and its children would as well.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     first = output.with_name("store.partial") / "part-000000.npz"
     while main.poll() is None and not first.exists():

@@ -223,7 +223,8 @@ def test_a_terminated_fit_of_two_ends_and_says_how_to_go_on(store: Store, tmp_pa
     _, errors = running.communicate(timeout=60)
     assert running.returncode == 130, errors
     assert errors.count("interrupted; to go on:\n  ferlit fit") == 1
-    assert errors.rstrip().endswith(f"--ckpt_path {last}")
+    # The other process may complain of the lost connection before or after it.
+    assert any(line.endswith(f"--ckpt_path {last}") for line in errors.splitlines())
     assert not is_finished(run_folder(tmp_path, "long"))
 
 
