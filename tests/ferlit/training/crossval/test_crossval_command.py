@@ -167,14 +167,14 @@ def test_stopped_and_killed_it_goes_on_to_the_same_results(
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     process = start(options)
-    wait_until(lambda: len(finished_at(folder)) == 1, process)
-    wait_until(lambda: len(list(folder.rglob("fit.log"))) == 2, process)
+    wait_until(lambda: len(read_results(folder)["runs"]) >= 1, process)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate(timeout=120)
     before = finished_at(folder)
     assert before
     assert len(before) < 3
-    assert len(read_results(folder)["runs"]) == len(before)
+    # A fit that has just ended may not be in the results yet.
+    assert 1 <= len(read_results(folder)["runs"]) <= len(before)
 
     code, output, errors = finish(options)
     assert code == 0, errors
