@@ -15,6 +15,7 @@ from ferlit.data.preparation import prepare_store
 from ferlit.data.store import Store
 from ferlit.data.summary import print_summary
 from ferlit.errors import DataError
+from ferlit.options import add_landmark_models
 
 
 def main(command: str, options: list[str]) -> None:
@@ -43,13 +44,7 @@ def main(command: str, options: list[str]) -> None:
         "mediapipe's models or by dlib, none (the pictures are aligned faces), or the first of "
         "none, database and mediapipe that serves (default)",
     )
-    parser.add_argument(
-        "--landmark-models",
-        type=Path,
-        metavar="DIR",
-        help="folder with face_detection_short_range.tflite and face_landmark.tflite; by default "
-        "they are fetched once through pip and kept in the user's cache",
-    )
+    add_landmark_models(parser)
     parser.add_argument(
         "--workers", type=int, help="at most so many processes (default: one a core)"
     )

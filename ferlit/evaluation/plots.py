@@ -21,11 +21,10 @@ def plot_confusion(results: dict[str, Evaluation], path: Path) -> None:
     panels = figure.subplots(1, len(results), squeeze=False)[0]
     for axes, (level, result) in zip(panels, results.items(), strict=True):
         counts = result.confusion
-        shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
-        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        axes.imshow(result.shares, cmap="Blues", vmin=0, vmax=1)
         for (row, column), count in ((place, counts[place]) for place in _cells(len(counts))):
             if count or row == column:
-                share = shares[row, column]
+                share = result.shares[row, column]
                 axes.text(
                     column,
                     row,

@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from ferlit.evaluation.comparison import compare_systems
-from ferlit.evaluation.metrics import Rule, sequence_predictions
-from ferlit.evaluation.tables import Evaluation, evaluate_images, evaluate_sequences
+from ferlit.evaluation.metrics import Rule
+from ferlit.evaluation.tables import Evaluation, evaluate_images, evaluate_sequences, vote
 
 
 def read_predictions(path: Path, classes: Sequence[str]) -> pd.DataFrame:
@@ -37,15 +36,10 @@ def recognised(predictions: pd.DataFrame, classes: Sequence[str], rule: Rule) ->
     >>> recognised(table, ["anger", "fear"], "max").to_dict()
     {'s': True}
     """
-    frames = predictions[predictions["sequence"] != ""]
-    if frames.empty:
-        right = predictions["label"] == predictions["predicted"]
-        return right.set_axis(predictions["image"])
-    numbers, names = pd.factorize(frames["sequence"])
-    probabilities = torch.tensor(frames[list(classes)].to_numpy(np.float64))
-    _, voted = sequence_predictions(probabilities, torch.tensor(numbers), rule)
-    labels = frames.drop_duplicates("sequence")["label"].to_numpy(str)
-    return pd.Series(np.array(classes)[voted.numpy()] == labels, index=names)
+    items = vote(predictions, list(classes), rule)
+    if items.empty:
+        items = predictions.set_index("image")
+    return items["label"] == items["predicted"]
 
 
 @dataclass(frozen=True)
@@ -163,8 +157,7 @@ def percentages(result: Evaluation) -> pd.DataFrame:
     >>> percentages(Evaluation(("anger", "fear"), np.array([[3, 1], [0, 0]]))).to_numpy().tolist()
     [[75.0, 25.0], [0.0, 0.0]]
     """
-    totals = result.confusion.sum(axis=1, keepdims=True).clip(min=1)
-    return pd.DataFrame(100 * result.confusion / totals, result.classes, result.classes)
+    return pd.DataFrame(100 * result.shares, result.classes, result.classes)
 
 
 def by_system(runs: Sequence[TestedRun]) -> dict[str, list[TestedRun]]:

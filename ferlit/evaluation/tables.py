@@ -40,6 +40,14 @@ class Evaluation:
         return self.correct / self.total
 
     @property
+    def shares(self) -> NDArray[np.float64]:
+        """(K, K) the counts as shares of their rows; a class that never occurs has zeros."""
+        shares: NDArray[np.float64] = self.confusion / self.confusion.sum(
+            axis=1, keepdims=True
+        ).clip(min=1)
+        return shares
+
+    @property
     def class_mean(self) -> float:
         """Mean of the recalls of the classes that occur."""
         actual = self.confusion.sum(axis=1)
@@ -103,16 +111,26 @@ def evaluate_sequences(
     predictions: pd.DataFrame, classes: list[str], rule: Rule
 ) -> Evaluation | None:
     """Results by sequence, or None where the images are stills."""
+    votes = vote(predictions, classes, rule)
+    return None if votes.empty else evaluate_images(votes, classes)
+
+
+def vote(predictions: pd.DataFrame, classes: list[str], rule: Rule) -> pd.DataFrame:
+    """The label and the predicted class of every sequence, by its name; none of stills.
+
+    >>> table = pd.DataFrame({"sequence": ["s", "s", ""], "label": ["fear"] * 3,
+    ...                       "anger": [0.6, 0.1, 0.9], "fear": [0.4, 0.9, 0.1]})
+    >>> vote(table, ["anger", "fear"], "max").loc["s"].to_dict()
+    {'label': 'fear', 'predicted': 'fear'}
+    """
     frames = predictions[predictions["sequence"] != ""]
-    if frames.empty:
-        return None
     numbers, names = pd.factorize(frames["sequence"])
     _, predicted = sequence_predictions(
         torch.tensor(frames[classes].to_numpy(np.float64)), torch.tensor(numbers), rule
     )
-    labels = frames.drop_duplicates("sequence").set_index("sequence").loc[names, "label"]
-    codes = pd.Index(classes).get_indexer(pd.Index(labels))
-    return Evaluation(tuple(classes), confusion_matrix(codes, predicted.numpy(), len(classes)))
+    labels = frames.drop_duplicates("sequence")["label"].to_numpy(object)
+    named = np.array(classes, dtype=object)[predicted.numpy()]
+    return pd.DataFrame({"label": labels, "predicted": named}, index=names)
 
 
 def print_evaluation(results: dict[str, Evaluation], console: Console) -> None:

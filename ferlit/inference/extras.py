@@ -1,4 +1,4 @@
-"""Packages that only an export needs."""
+"""Packages that only some commands need."""
 
 from importlib.util import find_spec
 
@@ -10,8 +10,8 @@ def has(package: str) -> bool:
     return find_spec(package) is not None
 
 
-def require(*packages: str) -> None:
-    """Packages of the extra ``export``.
+def require(*packages: str, extra: str = "export") -> None:
+    """See that packages of an extra are there.
 
     Raises:
         FerlitError: one is missing.
@@ -24,4 +24,6 @@ def require(*packages: str) -> None:
     missing = [package for package in packages if not has(package)]
     if missing:
         is_or_are = "is" if len(missing) == 1 else "are"
-        raise FerlitError(f"{', '.join(missing)} {is_or_are} missing; pip install 'ferlit[export]'")
+        raise FerlitError(
+            f"{', '.join(missing)} {is_or_are} missing; pip install 'ferlit[{extra}]'"
+        )

@@ -19,6 +19,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from ferlit.configurations import find_config
 from ferlit.data.datamodule import ExpressionDataModule
 from ferlit.errors import FerlitError, UsageError
+from ferlit.options import without_option
 from ferlit.training.callbacks.finite import StopOnNonFinite
 from ferlit.training.callbacks.statistics import LearningRate, MiningStatistics
 from ferlit.training.callbacks.summary import (
@@ -248,7 +249,7 @@ def main(command: str, options: list[str], cli: type[FerlitCLI] = FerlitCLI) -> 
         exit_code = 130
         if not interrupt.args:
             raise
-        resume = ["ferlit", command, *_without_checkpoint(options), *interrupt.args]
+        resume = ["ferlit", command, *without_option(options, "--ckpt_path"), *interrupt.args]
         raise KeyboardInterrupt(shlex.join(resume)) from None
     finally:
         finish_tracking(exit_code)
@@ -266,13 +267,3 @@ def _find_configs(options: list[str]) -> list[str]:
         else:
             found.append(option)
     return found
-
-
-def _without_checkpoint(options: list[str]) -> list[str]:
-    kept: list[str] = []
-    skip = False
-    for option in options:
-        if not skip and option.partition("=")[0] != "--ckpt_path":
-            kept.append(option)
-        skip = not skip and option == "--ckpt_path"
-    return kept

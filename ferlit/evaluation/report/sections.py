@@ -132,8 +132,6 @@ def _other_images(study: Study) -> list[str]:
 
 def matrix(result: Evaluation) -> list[dict[str, Any]]:
     """A confusion matrix row by row: the class, its counts, and their shares of the row."""
-    totals = result.confusion.sum(axis=1)
-    shares = result.confusion / totals.clip(min=1)[:, None]
     return [
         {
             "name": name,
@@ -144,7 +142,13 @@ def matrix(result: Evaluation) -> list[dict[str, Any]]:
             ],
         }
         for place, (name, total, counts, row) in enumerate(
-            zip(result.classes, totals, result.confusion, shares, strict=True)
+            zip(
+                result.classes,
+                result.confusion.sum(axis=1),
+                result.confusion,
+                result.shares,
+                strict=True,
+            )
         )
     ]
 

@@ -7,7 +7,8 @@ import socket
 from pathlib import Path
 
 from ferlit.errors import FerlitError, UsageError
-from ferlit.inference.extras import has
+from ferlit.inference.extras import require
+from ferlit.options import add_landmark_models
 
 logger = logging.getLogger(__name__)
 
@@ -18,8 +19,7 @@ _PORTS_TO_TRY = 100
 def main(command: str, options: list[str]) -> None:
     """Run ``ferlit demo``."""
     given = _parser(command).parse_args(options)
-    if not has("gradio"):
-        raise FerlitError("gradio is missing; pip install 'ferlit[demo]'")
+    require("gradio", extra="demo")
     check_port(given.host, given.port)
     # Heavy imports only now, so that --help and a mistyped option answer at once.
     from ferlit.data.store import Store
@@ -142,12 +142,6 @@ def _parser(command: str) -> argparse.ArgumentParser:
         help="what finds the faces (none: each picture is a cropped face); by default what the "
         "model was trained with, or mediapipe",
     )
-    parser.add_argument(
-        "--landmark-models",
-        type=Path,
-        metavar="DIR",
-        help="folder with face_detection_short_range.tflite and face_landmark.tflite; by default "
-        "they are fetched once through pip and kept in the user's cache",
-    )
+    add_landmark_models(parser)
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, ...")
     return parser

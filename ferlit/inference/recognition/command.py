@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from ferlit.errors import DataError, UsageError
+from ferlit.options import add_landmark_models
 
 _MANY = 5  # sources that are worth a progress bar
 _EPILOG = """\
@@ -118,13 +119,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
         choices=("mediapipe", "dlib"),
         help="what finds the faces; by default what the model was trained with, or mediapipe",
     )
-    parser.add_argument(
-        "--landmark-models",
-        type=Path,
-        metavar="DIR",
-        help="folder with face_detection_short_range.tflite and face_landmark.tflite; by default "
-        "they are fetched once through pip and kept in the user's cache",
-    )
+    add_landmark_models(parser)
     parser.add_argument(
         "--aligned",
         action="store_true",

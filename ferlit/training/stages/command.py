@@ -16,6 +16,7 @@ from rich.console import Console
 
 from ferlit.configurations import find_config
 from ferlit.errors import FerlitError, UsageError
+from ferlit.options import without_option
 from ferlit.training.crossval.settings import write_json
 from ferlit.training.processes.fit import Fit
 from ferlit.training.processes.parse_only import check_fit
@@ -111,7 +112,7 @@ def main(command: str, options: list[str]) -> None:
                 run_fit(place.fit, title, console)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
-            shlex.join(["ferlit", command, *without_restart(options)])
+            shlex.join(["ferlit", command, *without_option(options, "--restart")])
         ) from None
     print_results([(place.stage.title, place.fit) for place in chain], console)
 
@@ -137,17 +138,6 @@ def pairs(options: Sequence[str]) -> dict[str, str]:
             value = rest.pop(0)
         found[option.removeprefix("--")] = value
     return found
-
-
-def without_restart(options: Sequence[str]) -> list[str]:
-    """A command line that goes on instead of starting anew."""
-    kept: list[str] = []
-    is_name = False
-    for option in options:
-        if not is_name and option.partition("=")[0] != "--restart":
-            kept.append(option)
-        is_name = not is_name and option == "--restart"
-    return kept
 
 
 def check_data(stages: Sequence[Stage]) -> None:

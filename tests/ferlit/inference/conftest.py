@@ -13,6 +13,7 @@ from ferlit.data.preparation import prepare_store
 from ferlit.data.store import Store
 from ferlit.errors import DataError
 from ferlit.inference.classifiers import Preprocessing, Rule
+from tests.ferlit.training.fits import fit_options
 
 
 class Trained(NamedTuple):
@@ -57,17 +58,6 @@ def trained(tree: Path, landmark_models: Path, tmp_path_factory: pytest.TempPath
         landmark_models=landmark_models,
         progress=False,
     )
-    options = [
-        "--config=ckplus.yaml",
-        f"--data.store={store.folder}",
-        "--data.folds=4",
-        "--data.num_workers=0",
-        "--data.tuples_per_batch=6",
-        "--model.backbone=tests.ferlit.tiny.TinyBackbone",
-        f"--trainer.logger.save_dir={folder / 'runs'}",
-        "--trainer.accelerator=cpu",
-        "--trainer.max_epochs=1",
-    ]
-    assert main(["fit", *options]) == 0
+    assert main(fit_options(store.folder, folder / "runs", "--trainer.max_epochs=1")) == 0
     run = folder / "runs" / "ckplus" / "version_0"
     return Trained(tree, store, run, run / "checkpoints" / "best.ckpt")

@@ -1,6 +1,7 @@
 """Small fits by the command line."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -26,6 +27,19 @@ def fit_options(store: Path, runs: Path, *more: str) -> list[str]:
 
 def command(store: Store, runs: Path, *more: str) -> list[str]:
     return [sys.executable, "-m", "ferlit", *fit_options(store.folder, runs, *more)]
+
+
+def run_command(arguments: list[str]) -> "subprocess.CompletedProcess[str]":
+    """Run to the end, from the checkout, what `command` gives."""
+    return subprocess.run(
+        arguments,
+        cwd=ROOT,
+        env=environment(),
+        check=False,
+        timeout=180,
+        capture_output=True,
+        text=True,
+    )
 
 
 def environment() -> dict[str, str]:

@@ -15,7 +15,7 @@ from ferlit.cli import main
 from ferlit.data.store import Store
 from ferlit.training import JointModule
 from ferlit.training.record.provenance import is_finished
-from tests.ferlit.training.fits import ROOT, command, environment, fit_options
+from tests.ferlit.training.fits import ROOT, command, environment, fit_options, run_command
 
 
 def losses(run: Path) -> dict[int, list[float]]:
@@ -201,15 +201,7 @@ def test_a_run_whose_folder_was_moved_keeps_its_best_network(store: Store, tmp_p
 
 def test_two_processes_test_every_image_once(store: Store, tmp_path: Path) -> None:
     more = ("--trainer.devices=2", "--trainer.strategy=ddp", "--trainer.max_epochs=1")
-    done = subprocess.run(
-        command(store, tmp_path, *more),
-        cwd=ROOT,
-        env=environment(),
-        check=False,
-        timeout=180,
-        capture_output=True,
-        text=True,
-    )
+    done = run_command(command(store, tmp_path, *more))
     assert done.returncode == 0, done.stderr
     run = tmp_path / "ckplus" / "version_0"
     split = pd.read_csv(run / "split.csv")

@@ -33,6 +33,7 @@ from ferlit.inference.export.parity import check, face_inputs, random_faces
 from ferlit.inference.export.quantise import LabelledFaces
 from ferlit.models import InceptionFER
 from ferlit.training import ExpressionModule
+from tests.ferlit.training.fits import fit_options
 
 ROOT = Path(__file__).parents[4]
 
@@ -52,18 +53,7 @@ def run_export(checkpoint: Path, output: Path, *more: str) -> int:
 def exported(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """A short run, exported in all ways."""
     runs = tmp_path_factory.mktemp("runs")
-    options = [
-        "--config=ckplus.yaml",
-        f"--data.store={store.folder}",
-        "--data.folds=4",
-        "--data.num_workers=0",
-        "--data.tuples_per_batch=6",
-        "--model.backbone=tests.ferlit.tiny.TinyBackbone",
-        f"--trainer.logger.save_dir={runs}",
-        "--trainer.accelerator=cpu",
-        "--trainer.max_epochs=2",
-    ]
-    assert main(["fit", *options]) == 0
+    assert main(fit_options(store.folder, runs, "--trainer.max_epochs=2")) == 0
     checkpoint = runs / "ckplus" / "version_0" / "checkpoints" / "best.ckpt"
     folder = tmp_path_factory.mktemp("exported")
     check_store = f"--check={store.folder}"

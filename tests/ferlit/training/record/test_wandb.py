@@ -16,7 +16,7 @@ import yaml
 from ferlit.cli import main
 from ferlit.data.store import Store
 from ferlit.training import WandbRunLogger
-from tests.ferlit.training.fits import ROOT, environment, fit_options
+from tests.ferlit.training.fits import ROOT, command, environment, fit_options, run_command
 from tests.ferlit.training.record_files import wandb_records
 
 LOGGER = "--trainer.logger.init_args."
@@ -215,15 +215,7 @@ def test_agents_of_a_sweep_have_a_folder_and_an_id_each(
 
 def test_of_several_processes_the_first_alone_logs(store: Store, tmp_path: Path) -> None:
     more = ("--trainer.devices=2", "--trainer.strategy=ddp", "--trainer.max_epochs=1")
-    done = subprocess.run(
-        [sys.executable, "-m", "ferlit", *options(store.folder, tmp_path, *more)],
-        cwd=ROOT,
-        env=environment(),
-        check=False,
-        timeout=180,
-        capture_output=True,
-        text=True,
-    )
+    done = run_command(command(store, tmp_path, "--config=wandb.yaml", *more))
     assert done.returncode == 0, done.stderr
     (run,) = (tmp_path / "ckplus").iterdir()
     (log,) = run.rglob("*.wandb")

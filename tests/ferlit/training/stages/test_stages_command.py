@@ -16,7 +16,8 @@ from ferlit.cli import main
 from ferlit.configurations import find_config
 from ferlit.data.store import Store
 from ferlit.errors import FerlitError
-from ferlit.training.stages.command import link, put_aside, without_restart
+from ferlit.options import without_option
+from ferlit.training.stages.command import link, put_aside
 from ferlit.training.stages.plan import read_plan
 
 ROOT = Path(__file__).parents[4]
@@ -153,7 +154,8 @@ def test_a_restart_puts_a_stage_and_those_after_it_aside(plan: Path, tmp_path: P
         put_aside(chain, "second")
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {FIRST, f"{SECOND}.old1", f"{SECOND}.old2"}
-    assert without_restart(["--restart", "a", "--restart=b", "--skip", "c"]) == ["--skip", "c"]
+    options = ["--restart", "a", "--restart=b", "--skip", "c"]
+    assert without_option(options, "--restart") == ["--skip", "c"]
 
 
 def test_a_stage_left_out_hands_the_weights_of_the_one_before_on(tmp_path: Path) -> None:
