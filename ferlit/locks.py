@@ -1,0 +1,66 @@
+"""Locks for whatever two processes may make at once: the second waits, and says for whom."""
+
+import logging
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+logger = logging.getLogger(__name__)
+_SOON_SECONDS = 1.0  # a wait as short as this needs no word
+
+
+@contextmanager
+def owned(path: Path, purpose: str) -> Iterator[bool]:
+    """Be the only process that works on ``path``.
+
+    The system gives a dead owner's lock back, so that nobody waits for it. The lock lies beside
+    ``path``, in files whose names begin with a dot; it stays there, empty-handed, when it is free.
+
+    Args:
+        path: What is made, a file or a folder; it need not exist.
+        purpose: What this process does with it, for those who wait, such as "preparing it".
+
+    Yields:
+        Whether another process had it before: what was to be made may be there by now.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder, owned(Path(folder, "store"), "making it") as waited:
+    ...     waited
+    False
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    note = path.with_name(f".{path.name}.owner")
+    has_waited = False
+    try:
+        lock.acquire(timeout=_SOON_SECONDS)
+    except Timeout:
+        has_waited = True
+        logger.warning("%s: waiting for %s", path, _owner(note))
+        lock.acquire()
+    try:
+        _write(note, purpose)
+        yield has_waited
+    finally:
+        note.unlink(missing_ok=True)
+        lock.release()
+
+
+def _write(note: Path, purpose: str) -> None:
+    since = datetime.now(UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:2]])
+    text = f"process {os.getpid()} on {platform.node()} ({command}), {purpose} since {since}"
+    note.write_text(text, encoding="utf-8")
+
+
+def _owner(note: Path) -> str:
+    try:
+        return note.read_text(encoding="utf-8") or "another process"
+    except OSError:  # between its lock and its note
+        return "another process"

@@ -1,0 +1,23 @@
+from pathlib import Path
+
+import pytest
+
+from ferlit.files import whole_file, write_json
+
+
+def test_a_failed_write_keeps_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "a.json"
+    write_json(path, {"number": 1})
+    with pytest.raises(FileNotFoundError), whole_file(path) as draft:
+        draft.write_text("half")
+        path.with_name("missing").read_text()
+    assert path.read_text() == '{\n  "number": 1\n}\n'
+    assert [each.name for each in path.parent.iterdir()] == ["a.json"]
+
+
+def test_the_draft_keeps_the_suffix(tmp_path: Path) -> None:
+    with whole_file(tmp_path / "model.onnx") as draft:
+        draft.write_bytes(b"graph")
+        assert draft.suffix == ".onnx"
+        assert not (tmp_path / "model.onnx").exists()
+    assert (tmp_path / "model.onnx").read_bytes() == b"graph"
