@@ -5,12 +5,17 @@ import pytest
 from ferlit.files import whole_file, write_json
 
 
+def fail_half_way(path: Path) -> None:
+    with whole_file(path) as draft:
+        draft.write_text("half")
+        path.with_name("missing").read_text()
+
+
 def test_a_failed_write_keeps_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "a.json"
     write_json(path, {"number": 1})
-    with pytest.raises(FileNotFoundError), whole_file(path) as draft:
-        draft.write_text("half")
-        path.with_name("missing").read_text()
+    with pytest.raises(FileNotFoundError):
+        fail_half_way(path)
     assert path.read_text() == '{\n  "number": 1\n}\n'
     assert [each.name for each in path.parent.iterdir()] == ["a.json"]
 
