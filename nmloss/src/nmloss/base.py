@@ -5,12 +5,13 @@ from typing import Any
 import torch
 from pytorch_metric_learning.distances import LpDistance
 from pytorch_metric_learning.losses import BaseMetricLossFunction
-from pytorch_metric_learning.reducers import MeanReducer, MultipleReducers
+from pytorch_metric_learning.reducers import ClassWeightedReducer, MeanReducer, MultipleReducers
 from torch import Tensor
 
 from nmloss import equations, forms
 from nmloss.distances import MahalanobisDistance, is_squared_euclidean, measured, prepared
 from nmloss.indices import TupleIndices
+from nmloss.labels import CLASSES, alike, check_references
 from nmloss.layout import ProductTuples
 from nmloss.precision import full_precision, no_autocast
 from nmloss.tuples import Tuples
@@ -46,7 +47,7 @@ class TupleLoss(BaseMetricLossFunction):  # type: ignore[misc]
 
         Args:
             embeddings: (B, D).
-            labels: (B,); not needed beside ``indices_tuple``.
+            labels: (B,), numbers or texts of any kind; not needed beside ``indices_tuple``.
             indices_tuple: None for all pairs, PML's 4-tuple or triplets, or `TupleIndices`.
             ref_emb: (R, D) that the members are taken from; None for the embeddings themselves.
             ref_labels: (R,).
@@ -57,11 +58,12 @@ class TupleLoss(BaseMetricLossFunction):  # type: ignore[misc]
         Raises:
             ValueError: labels and indices are missing, or do not fit the embeddings.
         """
-        if embeddings.ndim != 2:
-            raise ValueError(f"embeddings of shape {tuple(embeddings.shape)}: needed is (B, D)")
+        _check_labels_are_classes(self.reducer, labels)
+        check_references(labels, ref_emb, ref_labels)
         embeddings, ref_emb = full_precision(embeddings, ref_emb)
         if ref_emb is embeddings and ref_labels is None:
             ref_labels = labels
+        labels, ref_labels = alike("labels", labels, ref_labels, embeddings, ref_emb)
         loss = super().forward(embeddings, labels, indices_tuple, ref_emb, ref_labels)
         if _takes_means(self.reducer) or not isinstance(loss, Tensor):
             return loss
@@ -199,5 +201,19 @@ class TupleLoss(BaseMetricLossFunction):  # type: ignore[misc]
 
 def _takes_means(reducer: Any) -> bool:
     """Whether it takes the mean of the losses, of a regulariser's beside them too."""
-    reducers = reducer.reducers.values() if type(reducer) is MultipleReducers else [reducer]
-    return all(type(each) is MeanReducer for each in reducers)
+    return all(type(each) is MeanReducer for each in _reducers(reducer))
+
+
+def _check_labels_are_classes(reducer: Any, labels: Any) -> None:
+    """A reducer that looks up weights by the labels needs them as they are."""
+    is_class = isinstance(labels, Tensor) and labels.dtype in CLASSES
+    for each in _reducers(reducer):
+        if isinstance(each, ClassWeightedReducer) and not (is_class or labels is None):
+            raise ValueError(
+                "labels: ClassWeightedReducer takes a weight by each, needed is a tensor of whole "
+                f"numbers, got {getattr(labels, 'dtype', type(labels).__name__)}"
+            )
+
+
+def _reducers(reducer: Any) -> list[Any]:
+    return [*reducer.reducers.values()] if type(reducer) is MultipleReducers else [reducer]

@@ -6,6 +6,7 @@ import torch
 from pytorch_metric_learning.distances import BaseDistance, LpDistance
 from torch import Tensor, nn
 
+from nmloss.arguments import whole
 from nmloss.functional import squared_distances
 from nmloss.precision import at_least_float32, no_autocast
 
@@ -101,10 +102,9 @@ def measured(distance: BaseDistance, members: Tensor, points: Tensor) -> Tensor:
 
 def starting_map(embedding_size: int, rank: int | None) -> Tensor:
     """(rank, D): the identity, or rows of a random rotation that keep distances on average."""
-    if embedding_size < 1:
-        raise ValueError(f"embedding_size={embedding_size}: at least 1")
-    rank = embedding_size if rank is None else rank
-    if not 1 <= rank <= embedding_size:
+    embedding_size = whole("embedding_size", embedding_size, 1)
+    rank = embedding_size if rank is None else whole("rank", rank, 1)
+    if rank > embedding_size:
         raise ValueError(f"rank={rank}: from 1 to embedding_size={embedding_size}")
     if rank == embedding_size:
         return torch.eye(embedding_size)

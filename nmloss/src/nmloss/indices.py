@@ -6,6 +6,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from nmloss.arguments import whole
+
 Pairs = tuple[Tensor, Tensor]
 
 
@@ -76,19 +78,14 @@ def tuple_indices(
         (a1, p, a2, n) with the layout.
 
     Raises:
-        ValueError: a number is too small.
+        ValueError: a number is too small, or no whole number.
 
     >>> a1, p, a2, n = tuple_indices(2, positives=2, negatives=1)
     >>> a1.tolist(), p.tolist(), a2.tolist(), n.tolist()
     ([0, 3], [1, 4], [0, 3], [2, 5])
     """
-    for name, value, least in (
-        ("num_tuples", num_tuples, 0),
-        ("positives", positives, 1),
-        ("negatives", negatives, 0),
-    ):
-        if value < least:
-            raise ValueError(f"{name}={value}: at least {least}")
+    num_tuples = whole("num_tuples", num_tuples, 0)
+    positives, negatives = whole("positives", positives, 1), whole("negatives", negatives, 0)
     size = positives + negatives
     batch = torch.arange(num_tuples * size, device=device).reshape(num_tuples, size)
     query = batch[:, :1]
@@ -166,9 +163,12 @@ def index_pairs(indices: Any, device: torch.device) -> tuple[Pairs, Pairs]:
             + (f" of length {len(indices)}" if isinstance(indices, (tuple, list)) else "")
         )
     tensors = [torch.as_tensor(index, device=device) for index in indices]
+    if any(index.ndim != 1 for index in tensors):
+        shapes = ", ".join(str(tuple(index.shape)) for index in tensors)
+        raise ValueError(f"indices_tuple of shapes {shapes}: needed is (P,)")
     lengths = [len(index) for index in tensors]
     is_paired = lengths[0] == lengths[1] and lengths[-1] == lengths[-2 if len(indices) == 4 else 0]
-    if not is_paired or any(index.is_floating_point() for index in tensors):
+    if not is_paired or any(_is_no_index(index.dtype) for index in tensors):
         dtypes = ", ".join(sorted({str(index.dtype) for index in tensors}))
         raise ValueError(
             f"indices_tuple of lengths {lengths} and of {dtypes}: needed are whole numbers, "
@@ -176,6 +176,10 @@ def index_pairs(indices: Any, device: torch.device) -> tuple[Pairs, Pairs]:
         )
     tensors = [index.long() for index in tensors]
     return (tensors[0], tensors[1]), (tensors[-2] if len(tensors) == 4 else tensors[0], tensors[-1])
+
+
+def _is_no_index(dtype: torch.dtype) -> bool:
+    return dtype.is_floating_point or dtype.is_complex or dtype == torch.bool
 
 
 def mask_of(pairs: Pairs, size: tuple[int, int]) -> Tensor:

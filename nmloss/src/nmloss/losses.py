@@ -18,6 +18,7 @@ from pytorch_metric_learning.distances import LpDistance
 from torch import Tensor, nn
 
 from nmloss import equations, functional
+from nmloss.arguments import flag, number, whole
 from nmloss.base import TupleLoss
 from nmloss.distances import starting_map
 from nmloss.layout import MarginTuples
@@ -39,7 +40,7 @@ class NMTupleClustersLoss(TupleLoss):
         **pml: Keyword arguments of PML's losses.
 
     Raises:
-        ValueError: ``margin`` is negative.
+        ValueError: an argument is no number, or ``margin`` is negative.
 
     >>> from nmloss import tuple_indices
     >>> loss_fn = NMTupleClustersLoss()
@@ -57,9 +58,9 @@ class NMTupleClustersLoss(TupleLoss):
         **pml: Any,
     ) -> None:
         super().__init__(**pml)
-        self.threshold = threshold
-        self.margin = _not_negative("margin", margin)
-        self.mine_positives = mine_positives
+        self.threshold = number("threshold", threshold)
+        self.margin = number("margin", margin, is_signed=False)
+        self.mine_positives = flag("mine_positives", mine_positives)
 
     def tuple_losses(self, tuples: Tuples) -> Tensor:
         return equations.fixed_threshold(tuples, self.threshold, self.margin, self.mine_positives)
@@ -118,14 +119,14 @@ class AdaptiveNMTupleClustersLoss(TupleLoss):
         super().__init__(distance=distance, **pml)
         if convention not in ("metric", "paper"):
             raise ValueError(f"convention={convention!r}; known are 'metric' and 'paper'")
-        self.embedding_size = embedding_size
+        self.embedding_size = whole("embedding_size", embedding_size, 1)
         self.sign = -1.0 if convention == "metric" else 1.0
-        self.mine_positives = mine_positives
-        start = math.sqrt(2) * scale * starting_map(embedding_size, rank)
+        self.mine_positives = flag("mine_positives", mine_positives)
+        start = math.sqrt(2) * number("scale", scale) * starting_map(embedding_size, rank)
         self.map_a = nn.Parameter(start.clone())
         self.map_b = nn.Parameter(start.clone())
-        self.linear = nn.Parameter(torch.zeros(embedding_size))
-        self.bias = nn.Parameter(torch.tensor(float(threshold)))
+        self.linear = nn.Parameter(torch.zeros(self.embedding_size))
+        self.bias = nn.Parameter(torch.tensor(float(number("threshold", threshold))))
 
     def tuple_losses(self, tuples: Tuples) -> Tensor:
         return equations.adaptive_threshold(tuples, self.mine_positives)
@@ -166,7 +167,7 @@ class NPlusOneTupletLoss(TupleLoss):
         **pml: Keyword arguments of PML's losses.
 
     Raises:
-        ValueError: ``margin`` is negative.
+        ValueError: ``margin`` is negative, or no number.
 
     >>> from nmloss import tuple_indices
     >>> loss_fn = NPlusOneTupletLoss(margin=0.0)
@@ -179,7 +180,7 @@ class NPlusOneTupletLoss(TupleLoss):
 
     def __init__(self, margin: float = 1.0, **pml: Any) -> None:
         super().__init__(**pml)
-        self.margin = _not_negative("margin", margin)
+        self.margin = number("margin", margin, is_signed=False)
 
     def tuple_losses(self, tuples: Tuples) -> Tensor:
         return equations.n_plus_one(tuples, self.margin)
@@ -195,7 +196,7 @@ class CoupledClustersLoss(TupleLoss):
         **pml: Keyword arguments of PML's losses.
 
     Raises:
-        ValueError: ``margin`` is negative.
+        ValueError: ``margin`` is negative, or no number.
 
     >>> from nmloss import tuple_indices
     >>> loss_fn = CoupledClustersLoss(margin=3.0)
@@ -206,13 +207,7 @@ class CoupledClustersLoss(TupleLoss):
 
     def __init__(self, margin: float = 1.0, **pml: Any) -> None:
         super().__init__(**pml)
-        self.margin = _not_negative("margin", margin)
+        self.margin = number("margin", margin, is_signed=False)
 
     def tuple_losses(self, tuples: Tuples) -> Tensor:
         return equations.coupled_clusters(tuples, self.margin)
-
-
-def _not_negative(name: str, value: float) -> float:
-    if not value >= 0:
-        raise ValueError(f"{name}={value}: must not be negative")
-    return value

@@ -6,12 +6,13 @@ from typing import Any, Literal
 import torch
 from pytorch_metric_learning.distances import LpDistance
 from pytorch_metric_learning.miners import BaseMiner
-from pytorch_metric_learning.utils.common_functions import check_shapes, set_ref_emb, to_device
 from torch import Tensor
 
 from nmloss import equations
+from nmloss.arguments import whole
 from nmloss.base import TupleLoss
 from nmloss.indices import MinedIndices, index_pairs, label_masks
+from nmloss.labels import alike, check_references
 from nmloss.losses import NMTupleClustersLoss
 from nmloss.members import Segments
 from nmloss.precision import full_precision, no_autocast
@@ -29,19 +30,20 @@ class _Miner(BaseMiner):  # type: ignore[misc]
     def forward(
         self,
         embeddings: Tensor,
-        labels: Tensor,
+        labels: Any,
         ref_emb: Tensor | None = None,
-        ref_labels: Tensor | None = None,
+        ref_labels: Any = None,
         **options: Any,
     ) -> Pairs4:
         self.reset_stats()
         with torch.no_grad(), no_autocast(embeddings):
-            check_shapes(embeddings, labels)
-            labels = to_device(labels, embeddings)
+            check_references(labels, ref_emb, ref_labels)
             embeddings, ref_emb = full_precision(embeddings, ref_emb)
             if ref_emb is embeddings and ref_labels is None:
                 ref_labels = labels
-            ref_emb, ref_labels = set_ref_emb(embeddings, labels, ref_emb, ref_labels)
+            labels, ref_labels = alike("labels", labels, ref_labels, embeddings, ref_emb)
+            if labels is None or ref_labels is None:
+                raise ValueError("labels and, beside ref_emb, ref_labels are needed")
             mined: Pairs4 = self.mine(embeddings, labels, ref_emb, ref_labels, **options)
         self.output_assertion(mined)
         return mined
@@ -56,7 +58,8 @@ class IdentityAwareMiner(_Miner):
     inside PML's wrappers, which have no way to hand the identities on.
 
     Called ``miner(embeddings, labels, ref_emb=None, ref_labels=None, *, identities,
-    ref_identities=None)``, identities being (B,) integers, and (R,) of the references.
+    ref_identities=None)``, identities being (B,), and (R,) of the references. Labels and identities
+    are numbers or texts, in a tensor or in anything else, and are compared by value.
 
     Args:
         max_positives: At most so many a query; None for all.
@@ -66,10 +69,11 @@ class IdentityAwareMiner(_Miner):
         **pml: PML's ``distance``, by which near and far are told, and ``collect_stats``.
 
     Raises:
-        ValueError: an argument is out of range, or identities are missing or too few.
+        ValueError: an argument is out of range, or identities are missing, too few, or several in
+            one place.
 
     >>> miner = IdentityAwareMiner()
-    >>> labels, people = torch.tensor([0, 1, 0, 1]), torch.tensor([5, 5, 6, 6])
+    >>> labels, people = torch.tensor([0, 1, 0, 1]), ["ann", "ann", "bob", "bob"]
     >>> a1, p, a2, n = miner(torch.randn(4, 8), labels, identities=people)
     >>> list(zip(a1.tolist(), p.tolist())), list(zip(a2.tolist(), n.tolist()))
     ([(0, 2), (1, 3), (2, 0), (3, 1)], [(0, 1), (1, 0), (2, 3), (3, 2)])
@@ -85,14 +89,15 @@ class IdentityAwareMiner(_Miner):
         **pml: Any,
     ) -> None:
         super().__init__(**pml)
-        for name, limit in (("max_positives", max_positives), ("max_negatives", max_negatives)):
-            if limit is not None and limit < 1:
-                raise ValueError(f"{name}={limit}: at least 1, or None for all")
         for name, keep in (("keep_positives", keep_positives), ("keep_negatives", keep_negatives)):
             if keep not in ("nearest", "farthest", "random"):
                 raise ValueError(f"{name}={keep!r}; known are 'nearest', 'farthest' and 'random'")
-        self.max_positives = max_positives
-        self.max_negatives = max_negatives
+        self.max_positives = (
+            None if max_positives is None else whole("max_positives", max_positives, 1)
+        )
+        self.max_negatives = (
+            None if max_negatives is None else whole("max_negatives", max_negatives, 1)
+        )
         self.keep_positives = keep_positives
         self.keep_negatives = keep_negatives
 
@@ -103,8 +108,8 @@ class IdentityAwareMiner(_Miner):
         ref_emb: Tensor,
         ref_labels: Tensor,
         *,
-        identities: Tensor | None = None,
-        ref_identities: Tensor | None = None,
+        identities: Any = None,
+        ref_identities: Any = None,
     ) -> Pairs4:
         if identities is None:
             raise ValueError("identities: this miner needs those of the embeddings, (B,)")
@@ -112,8 +117,9 @@ class IdentityAwareMiner(_Miner):
             if ref_emb is not embeddings:
                 raise ValueError("ref_identities: needed beside ref_emb, (R,)")
             ref_identities = identities
-        people = _of("identities", identities, embeddings)
-        ref_people = _of("ref_identities", ref_identities, ref_emb)
+        people, ref_people = alike("identities", identities, ref_identities, embeddings, ref_emb)
+        assert people is not None
+        assert ref_people is not None
         is_alike = labels[:, None] == ref_labels
         is_same_person = people[:, None] == ref_people
         positives = self._capped(
@@ -213,16 +219,6 @@ def _pairs(positives: Tensor, negatives: Tensor) -> Pairs4:
     a1, p = torch.where(positives)
     a2, n = torch.where(negatives)
     return a1, p, a2, n
-
-
-def _of(name: str, identities: Any, embeddings: Tensor) -> Tensor:
-    result = torch.as_tensor(identities, device=embeddings.device)
-    if result.shape != embeddings.shape[:1]:
-        raise ValueError(
-            f"{name} of shape {tuple(result.shape)} for {len(embeddings)} embeddings: "
-            "needed is one each"
-        )
-    return result
 
 
 def _shown(mask: Tensor, names: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import numpy as np
 import torch.distributed as dist
 from torch.utils.data import Sampler
 
+from nmloss.arguments import flag, whole
 from nmloss.codes import Values, codes
 from nmloss.draws import Integers, Numbers, balanced_order, below, draw
 
@@ -48,8 +49,10 @@ class IdentityTupleSampler(Sampler[list[int]]):
     the images, however many labels there are.
 
     Args:
-        labels: (n,) what the embedding should tell apart; integers, strings or a tensor.
-        identities: (n,) what it should ignore.
+        labels: (n,) what the embedding should tell apart: numbers or texts in a list, tensor,
+            array or column of any library. They are compared by value, so that 1, 1.0 and a tensor
+            that holds 1 are the same.
+        identities: (n,) what it should ignore, likewise.
         positives: M, the query included.
         negatives: N; None for one per other label. Fewer are labels chosen at random; more go
             round the labels again.
@@ -63,8 +66,8 @@ class IdentityTupleSampler(Sampler[list[int]]):
             queries several times an epoch, of those of a frequent one only some, others each epoch.
 
     Raises:
-        ValueError: an argument is out of range, the lengths differ, or there are fewer than two
-            labels or identities.
+        ValueError: an argument is out of range, the lengths differ, there are fewer than two labels
+            or identities, or one is missing or holds several values.
 
     >>> labels, people = ["joy", "fear", "anger"] * 4, [i // 3 for i in range(12)]
     >>> sampler = IdentityTupleSampler(labels, people, positives=3, tuples_per_batch=2)
@@ -101,26 +104,21 @@ class IdentityTupleSampler(Sampler[list[int]]):
             if len(names) < 2:
                 found = f"only {names[0]!r}" if names else "nothing"
                 raise ValueError(f"{name}: at least two different ones are needed, found {found}")
-        for name, value, least in (
-            ("positives", positives, 1),
-            ("negatives", negatives, 0),
-            ("tuples_per_batch", tuples_per_batch, 1),
-            ("num_replicas", num_replicas, 1),
-            ("seed", seed, 0),
-        ):
-            if value is not None and value < least:
-                raise ValueError(f"{name}={value}: at least {least}")
-        self.positives = positives
-        self.negatives = len(label_names) - 1 if negatives is None else negatives
-        self.tuples_per_batch = tuples_per_batch
-        self.shuffle = shuffle
-        self.drop_last = drop_last
-        self.seed = seed
-        self.balanced = balanced
+        others = len(label_names) - 1
+        self.positives = whole("positives", positives, 1)
+        self.negatives = others if negatives is None else whole("negatives", negatives, 0)
+        self.tuples_per_batch = whole("tuples_per_batch", tuples_per_batch, 1)
+        self.shuffle = flag("shuffle", shuffle)
+        self.drop_last = flag("drop_last", drop_last)
+        self.seed = whole("seed", seed, 0)
+        self.balanced = flag("balanced", balanced)
         self.epoch = 0
         self.sources = NegativeSources()
-        self._num_replicas, self._rank = num_replicas, rank
-        if num_replicas is not None and num_replicas > 1 and rank is None and not _is_distributed():
+        self._num_replicas = (
+            None if num_replicas is None else whole("num_replicas", num_replicas, 1)
+        )
+        self._rank = None if rank is None else whole("rank", rank, 0)
+        if self._num_replicas not in (None, 1) and rank is None and not _is_distributed():
             raise ValueError(f"rank: needed beside num_replicas={num_replicas}")
         if not 0 <= self.rank < self.num_replicas:
             raise ValueError(f"rank={rank}: from 0 to num_replicas - 1 = {self.num_replicas - 1}")
@@ -151,8 +149,8 @@ class IdentityTupleSampler(Sampler[list[int]]):
         return self
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose plan the next iteration gives."""
-        self.epoch = epoch
+        """Choose the epoch whose plan the next iteration gives, 0 or more."""
+        self.epoch = whole("epoch", epoch, 0)
 
     def __len__(self) -> int:
         return -(-self._queries_per_rank() // self.tuples_per_batch)

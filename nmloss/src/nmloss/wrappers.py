@@ -1,6 +1,14 @@
 """PML's wrappers that take a loss by its name, opened for the losses of this package."""
 
+from typing import Any
+
+import torch
 from pytorch_metric_learning import losses as pml
+from torch import Tensor
+
+from nmloss.arguments import whole
+from nmloss.codes import entries
+from nmloss.labels import alike, whole_numbers
 
 NAMES = [
     "AdaptiveNMTupleClustersLoss",
@@ -14,6 +22,8 @@ class CrossBatchMemory(pml.CrossBatchMemory):  # type: ignore[misc]
     """PML's ``CrossBatchMemory`` for the losses of this package as well.
 
     The members of the memory have no gradient; the query, a member of its own cluster, has one.
+    Labels are remembered from batch to batch and must be numbers: whole ones in every batch, or in
+    none.
 
     >>> import torch
     >>> from nmloss import NMTupleClustersLoss
@@ -21,9 +31,69 @@ class CrossBatchMemory(pml.CrossBatchMemory):  # type: ignore[misc]
     >>> loss_fn(torch.randn(16, 8, requires_grad=True), torch.arange(16) % 4).backward()
     """
 
+    def __init__(
+        self, loss: Any, embedding_size: int, memory_size: int = 1024, miner: Any = None, **pml: Any
+    ) -> None:
+        embedding_size = whole("embedding_size", embedding_size, 1)
+        super().__init__(loss, embedding_size, whole("memory_size", memory_size, 1), miner, **pml)
+
     @staticmethod
     def supported_losses() -> list[str]:
         return [*pml.CrossBatchMemory.supported_losses(), *NAMES]
+
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Any,
+        indices_tuple: Any = None,
+        enqueue_mask: Any = None,
+    ) -> Any:
+        """As PML's.
+
+        Args:
+            embeddings: (B, D).
+            labels: (B,) numbers, in a tensor or in anything else.
+            indices_tuple: See PML; indices into the memory.
+            enqueue_mask: (B,) bool, what is remembered and not trained on; None for all.
+
+        Returns:
+            What the loss returns.
+
+        Raises:
+            ValueError: an argument has another form, or more are to be remembered than there is
+                room for.
+        """
+        labels = self._comparable(labels, embeddings)
+        count = len(embeddings)
+        if enqueue_mask is not None:
+            enqueue_mask = torch.as_tensor(enqueue_mask, device=embeddings.device)
+            if enqueue_mask.dtype != torch.bool or enqueue_mask.shape != (count,):
+                raise ValueError(
+                    f"enqueue_mask of shape {tuple(enqueue_mask.shape)} and {enqueue_mask.dtype}: "
+                    f"needed is torch.bool for {count} embeddings"
+                )
+            count = int(enqueue_mask.sum())
+        if count > self.memory_size:
+            raise ValueError(f"memory_size={self.memory_size}: less than the {count} of this batch")
+        return super().forward(embeddings, labels, indices_tuple, enqueue_mask)
+
+    def _comparable(self, labels: Any, embeddings: Tensor) -> Tensor:
+        """Labels of a dtype in which those that are remembered are the same values."""
+        if not isinstance(labels, Tensor):
+            whole = whole_numbers(entries({"labels": labels}))
+            if whole is None:
+                raise ValueError(
+                    "labels: they are remembered, needed are whole numbers or a tensor"
+                )
+            labels = whole[0]
+        labels, _ = alike("labels", labels, None, embeddings, embeddings)
+        assert labels is not None
+        memory = self.label_memory.dtype
+        if self.queue_idx == 0 and not self.has_been_filled:
+            return labels
+        if labels.is_floating_point() != memory.is_floating_point:
+            raise ValueError(f"labels of {labels.dtype}: those remembered are of {memory}")
+        return labels.to(torch.promote_types(labels.dtype, memory))
 
 
 class SelfSupervisedLoss(pml.SelfSupervisedLoss):  # type: ignore[misc]
@@ -38,3 +108,16 @@ class SelfSupervisedLoss(pml.SelfSupervisedLoss):  # type: ignore[misc]
     @staticmethod
     def supported_losses() -> list[str]:
         return [*pml.SelfSupervisedLoss.supported_losses(), *NAMES]
+
+    def forward(self, embeddings: Tensor, ref_emb: Tensor) -> Any:
+        """As PML's, on two views (B, D) of the same.
+
+        Raises:
+            ValueError: the views differ in shape.
+        """
+        if embeddings.shape != ref_emb.shape:
+            raise ValueError(
+                f"embeddings of shape {tuple(embeddings.shape)} and ref_emb of shape "
+                f"{tuple(ref_emb.shape)}: needed are two views of the same"
+            )
+        return super().forward(embeddings, ref_emb)
