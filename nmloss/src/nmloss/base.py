@@ -59,7 +59,7 @@ class TupleLoss(BaseMetricLossFunction):  # type: ignore[misc]
             ValueError: labels and indices are missing, or do not fit the embeddings.
         """
         _check_labels_are_classes(self.reducer, labels)
-        check_references(labels, ref_emb, ref_labels)
+        check_references("labels", labels, ref_emb, ref_labels)
         embeddings, ref_emb = full_precision(embeddings, ref_emb)
         if ref_emb is embeddings and ref_labels is None:
             ref_labels = labels

@@ -15,6 +15,8 @@ Values = Iterable[Any]  # or what an array library makes of them
 
 _PLAIN = {bool, int, float, str, bytes}
 _GROUPS = (numbers.Number, str, bytes)  # of these, all types compare with each other
+_SEVERAL = (tuple, list, set, frozenset, Mapping)
+_BY_IDENTITY: Any = object.__eq__
 _UNREADABLE = (TypeError, ValueError, RuntimeError)
 
 
@@ -133,14 +135,16 @@ def _one(name: str, place: int, given: Any) -> Any:
                 value = opened
         if _is_missing(value):
             return None
-        hash(value)
+        is_several = isinstance(value, _SEVERAL)
+        if not is_several:
+            hash(value)
     except _UNREADABLE as error:
         reason = f" ({error})"
     else:
         reason = ""
-        if type(value).__eq__ is object.__eq__ and not isinstance(value, Enum):
+        if type(value).__eq__ is _BY_IDENTITY and not isinstance(value, Enum):
             reason = " (equal only to itself)"
-        elif not isinstance(value, (tuple, frozenset)):
+        elif not is_several:
             return value
     shape = getattr(given, "shape", None)
     size = f" of shape {tuple(shape)}" if isinstance(shape, tuple) else ""

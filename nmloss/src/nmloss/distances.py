@@ -6,7 +6,7 @@ import torch
 from pytorch_metric_learning.distances import BaseDistance, LpDistance
 from torch import Tensor, nn
 
-from nmloss.arguments import whole
+from nmloss.arguments import flag, whole
 from nmloss.functional import squared_distances
 from nmloss.precision import at_least_float32, no_autocast
 
@@ -40,6 +40,7 @@ class MahalanobisDistance(BaseDistance):  # type: ignore[misc]
         normalize_embeddings: bool = True,
         collect_stats: bool | None = None,
     ) -> None:
+        normalize_embeddings = flag("normalize_embeddings", normalize_embeddings)
         super().__init__(
             normalize_embeddings=normalize_embeddings, p=2, power=1, collect_stats=collect_stats
         )

@@ -26,7 +26,8 @@ def kept_within(members: Members, distances: Tensor, bound: Tensor) -> Tensor:
     """True at the members within the bound (Q,) or else at the nearest, all of them on a tie."""
     nearest = members.least(distances)
     bound = torch.where(nearest > bound, nearest + TIE * nearest.abs(), bound)
-    return members.mask & (distances <= members.spread(bound))
+    # Where a distance is NaN nothing is left out, so that the loss is NaN and not 0.
+    return members.mask & ~(distances > members.spread(bound))
 
 
 def fixed_threshold(tuples: Tuples, threshold: float, margin: float, mine: bool) -> Tensor:

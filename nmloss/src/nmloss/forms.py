@@ -20,6 +20,7 @@ from nmloss.indices import (
     MinedIndices,
     Pairs,
     TupleIndices,
+    check_range,
     first_of_each,
     index_pairs,
     label_masks,
@@ -92,11 +93,13 @@ def by_indices(loss: Loss, embeddings: Tensor, indices: Any, ref_emb: Tensor) ->
     """The pairs of an index tuple, each counted once; a row or segment an embedding.
 
     Raises:
-        ValueError: indices of another form.
+        ValueError: indices of another form, or on the CPU out of range.
     """
     pairs = index_pairs(indices, embeddings.device)
-    keeps_query = indices.keeps_query if isinstance(indices, MinedIndices) else None
     size = (len(embeddings), len(ref_emb))
+    if not _must_not_wait(embeddings):
+        check_range(pairs, size)
+    keeps_query = indices.keeps_query if isinstance(indices, MinedIndices) else None
     if PAIR_COST * sum(len(anchors) for anchors, _ in pairs) <= size[0] * size[1]:
         return _listed(loss, embeddings, ref_emb, pairs, keeps_query)
     masks = (mask_of(pairs[0], size), mask_of(pairs[1], size))

@@ -18,8 +18,10 @@ import torch
 from torch import Tensor
 
 from nmloss import equations
+from nmloss.arguments import flag, scalar
 from nmloss.members import Rows
 from nmloss.precision import at_least_float32, no_autocast
+from nmloss.shapes import check_distances, check_members, check_points, check_weights
 from nmloss.tuples import Distance, PointTuples
 
 
@@ -36,6 +38,7 @@ def squared_distances(members: Tensor, points: Tensor) -> Tensor:
     >>> squared_distances(torch.tensor([[0.0, 3.0], [4.0, 0.0]]), torch.zeros(1, 2))
     tensor([[ 9., 16.]])
     """
+    check_points(members, points)
     members, points = at_least_float32(members), at_least_float32(points)
     if members.ndim == 3:
         return (members - points[:, None]).square().sum(dim=-1)
@@ -72,6 +75,7 @@ def mine_positives(
     >>> mine_positives(torch.tensor([[0.1, 0.5, 0.9]]), torch.tensor([[0.5, 0.7]]))
     tensor([[ True,  True, False]])
     """
+    check_distances((positive_distances, negative_distances), (positive_mask, negative_mask))
     positives = Rows(_mask(positive_distances, positive_mask), positive_distances.dtype)
     negatives = Rows(_mask(negative_distances, negative_mask), negative_distances.dtype)
     bound = negatives.least(negative_distances.detach())
@@ -114,6 +118,8 @@ def nm_tuple_clusters_loss(
     >>> nm_tuple_clusters_loss(positives, negatives)  # [1 - 1 + .5] + [1 + .5 - 1]
     tensor([1.])
     """
+    threshold, margin = scalar("threshold", threshold), scalar("margin", margin, is_signed=False)
+    mine_positives = flag("mine_positives", mine_positives)
     with no_autocast(positives):
         tuples = _tuples(positives, negatives, positive_mask, negative_mask, distance)
         losses = equations.fixed_threshold(tuples, threshold, margin, mine_positives)
@@ -166,6 +172,7 @@ def adaptive_nm_tuple_clusters_loss(
             members, points, map_a=map_a, map_b=map_b, linear=linear, bias=bias, sign=sign
         )
 
+    mine_positives = flag("mine_positives", mine_positives)
     with no_autocast(positives):
         tuples = _tuples(positives, negatives, positive_mask, negative_mask, minus_h)
         return equations.adaptive_threshold(tuples, mine_positives) * tuples.counting()
@@ -205,6 +212,9 @@ def adaptive_margin(
     ...                 linear=torch.zeros(2), bias=torch.tensor(1.0)).round()
     tensor([[-24.]])
     """
+    check_points(members, points)
+    check_weights(members.shape[-1], map_a, map_b, linear, bias)
+    sign = scalar("sign", sign)
     members, points = at_least_float32(members), at_least_float32(points)
     weights = (map_a, map_b, linear, bias)
     map_a, map_b, linear, bias = (weight.to(members.dtype) for weight in weights)
@@ -251,13 +261,16 @@ def n_plus_one_tuplet_loss(
     >>> n_plus_one_tuplet_loss(positives, negatives)  # log(1 + exp(1 + 1 - 4))
     tensor([0.1269])
     """
+    masks = (positive_mask, negative_mask)
+    check_members(positives, negatives, masks, queries)
+    margin = scalar("margin", margin, is_signed=False)
     if queries is None and positives.ndim == 3:
         queries, positives = positives[:, 0], positives[:, 1:]
-        positive_mask = None if positive_mask is None else positive_mask[:, 1:]
+        masks = (None if positive_mask is None else positive_mask[:, 1:], negative_mask)
     if queries is None:
         raise ValueError("queries (Q, D) are needed beside members of shape (R, D)")
     with no_autocast(positives):
-        tuples = _tuples(positives, negatives, positive_mask, negative_mask, distance, queries)
+        tuples = _tuples(positives, negatives, *masks, distance, queries)
         return equations.n_plus_one(tuples, margin)
 
 
@@ -291,6 +304,7 @@ def coupled_clusters_loss(
     >>> coupled_clusters_loss(positives, negatives)  # centre 1: 2 x 1/2 [1 + 1 - 1]
     tensor([1.])
     """
+    margin = scalar("margin", margin, is_signed=False)
     with no_autocast(positives):
         tuples = _tuples(positives, negatives, positive_mask, negative_mask, distance)
         return equations.coupled_clusters(tuples, margin)
@@ -308,8 +322,7 @@ def _tuples(
     distance: Distance,
     queries: Tensor | None = None,
 ) -> PointTuples:
-    if positives.ndim == 2 and (positive_mask is None or negative_mask is None):
-        raise ValueError("members of shape (R, D) need positive_mask and negative_mask (Q, R)")
+    check_members(positives, negatives, (positive_mask, negative_mask), queries)
     points = at_least_float32(positives)
     others = points if negatives is positives else at_least_float32(negatives)
     return PointTuples(

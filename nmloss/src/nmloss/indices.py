@@ -156,13 +156,26 @@ def index_pairs(indices: Any, device: torch.device) -> tuple[Pairs, Pairs]:
     Raises:
         ValueError: indices of another form.
     """
+    tensors = index_tensors(indices, device)
+    return (tensors[0], tensors[1]), (tensors[-2] if len(tensors) == 4 else tensors[0], tensors[-1])
+
+
+def index_tensors(indices: Any, device: torch.device) -> list[Tensor]:
+    """PML's 4-tuple or triplets as tensors of whole numbers.
+
+    Raises:
+        ValueError: indices of another form.
+    """
     if not isinstance(indices, (tuple, list)) or len(indices) not in (3, 4):
         raise ValueError(
             "indices_tuple must be None, a 4-tuple (a1, p, a2, n), triplets (a, p, n) or "
             f"TupleIndices, got {type(indices).__name__}"
             + (f" of length {len(indices)}" if isinstance(indices, (tuple, list)) else "")
         )
-    tensors = [torch.as_tensor(index, device=device) for index in indices]
+    try:
+        tensors = [torch.as_tensor(index, device=device) for index in indices]
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"indices_tuple: needed are tensors ({error})") from None
     if any(index.ndim != 1 for index in tensors):
         shapes = ", ".join(str(tuple(index.shape)) for index in tensors)
         raise ValueError(f"indices_tuple of shapes {shapes}: needed is (P,)")
@@ -174,8 +187,24 @@ def index_pairs(indices: Any, device: torch.device) -> tuple[Pairs, Pairs]:
             f"indices_tuple of lengths {lengths} and of {dtypes}: needed are whole numbers, "
             "as many anchors as others"
         )
-    tensors = [index.long() for index in tensors]
-    return (tensors[0], tensors[1]), (tensors[-2] if len(tensors) == 4 else tensors[0], tensors[-1])
+    return [index.long() for index in tensors]
+
+
+def check_range(pairs: tuple[Pairs, Pairs], size: tuple[int, int]) -> None:
+    """Refuse indices that count from the end or lie beyond it.
+
+    Raises:
+        ValueError: one is not from 0 to below ``size``.
+    """
+    for side in pairs:
+        for name, index, count in zip(("anchors", "others"), side, size, strict=True):
+            if len(index) == 0:
+                continue
+            low, high = (bound.item() for bound in torch.aminmax(index))
+            if low < 0 or high >= count:
+                raise ValueError(
+                    f"indices_tuple: {name} from {low} to {high} for {count} embeddings"
+                )
 
 
 def _is_no_index(dtype: torch.dtype) -> bool:

@@ -58,8 +58,8 @@ class NMTupleClustersLoss(TupleLoss):
         **pml: Any,
     ) -> None:
         super().__init__(**pml)
-        self.threshold = number("threshold", threshold)
-        self.margin = number("margin", margin, is_signed=False)
+        self.threshold = _setting("threshold", threshold)
+        self.margin = _setting("margin", margin, is_signed=False)
         self.mine_positives = flag("mine_positives", mine_positives)
 
     def tuple_losses(self, tuples: Tuples) -> Tensor:
@@ -115,7 +115,8 @@ class AdaptiveNMTupleClustersLoss(TupleLoss):
     ) -> None:
         if "distance" in pml:
             raise ValueError("distance: this loss learns its own; leave the argument out")
-        distance = LpDistance(p=2, power=2, normalize_embeddings=normalize_embeddings)
+        normalize = flag("normalize_embeddings", normalize_embeddings)
+        distance = LpDistance(p=2, power=2, normalize_embeddings=normalize)
         super().__init__(distance=distance, **pml)
         if convention not in ("metric", "paper"):
             raise ValueError(f"convention={convention!r}; known are 'metric' and 'paper'")
@@ -126,7 +127,7 @@ class AdaptiveNMTupleClustersLoss(TupleLoss):
         self.map_a = nn.Parameter(start.clone())
         self.map_b = nn.Parameter(start.clone())
         self.linear = nn.Parameter(torch.zeros(self.embedding_size))
-        self.bias = nn.Parameter(torch.tensor(float(number("threshold", threshold))))
+        self.bias = nn.Parameter(torch.tensor(number("threshold", threshold)))
 
     def tuple_losses(self, tuples: Tuples) -> Tensor:
         return equations.adaptive_threshold(tuples, self.mine_positives)
@@ -180,7 +181,7 @@ class NPlusOneTupletLoss(TupleLoss):
 
     def __init__(self, margin: float = 1.0, **pml: Any) -> None:
         super().__init__(**pml)
-        self.margin = number("margin", margin, is_signed=False)
+        self.margin = _setting("margin", margin, is_signed=False)
 
     def tuple_losses(self, tuples: Tuples) -> Tensor:
         return equations.n_plus_one(tuples, self.margin)
@@ -207,7 +208,13 @@ class CoupledClustersLoss(TupleLoss):
 
     def __init__(self, margin: float = 1.0, **pml: Any) -> None:
         super().__init__(**pml)
-        self.margin = number("margin", margin, is_signed=False)
+        self.margin = _setting("margin", margin, is_signed=False)
 
     def tuple_losses(self, tuples: Tuples) -> Tensor:
         return equations.coupled_clusters(tuples, self.margin)
+
+
+def _setting(name: str, value: Any, *, is_signed: bool = True) -> Any:
+    """A number; where it is learned, its tensor."""
+    found = number(name, value, is_signed=is_signed)
+    return value if isinstance(value, Tensor) and value.requires_grad else found

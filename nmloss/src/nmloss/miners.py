@@ -37,7 +37,7 @@ class _Miner(BaseMiner):  # type: ignore[misc]
     ) -> Pairs4:
         self.reset_stats()
         with torch.no_grad(), no_autocast(embeddings):
-            check_references(labels, ref_emb, ref_labels)
+            check_references("labels", labels, ref_emb, ref_labels)
             embeddings, ref_emb = full_precision(embeddings, ref_emb)
             if ref_emb is embeddings and ref_labels is None:
                 ref_labels = labels
@@ -117,6 +117,9 @@ class IdentityAwareMiner(_Miner):
             if ref_emb is not embeddings:
                 raise ValueError("ref_identities: needed beside ref_emb, (R,)")
             ref_identities = identities
+        check_references(
+            "identities", identities, None if ref_emb is embeddings else ref_emb, ref_identities
+        )
         people, ref_people = alike("identities", identities, ref_identities, embeddings, ref_emb)
         assert people is not None
         assert ref_people is not None
@@ -164,7 +167,7 @@ class OnlinePositiveMiner(_Miner):
         **pml: PML's ``distance``, used where there is no ``loss``, and ``collect_stats``.
 
     Raises:
-        ValueError: ``loss`` is none that pulls positives to their centre.
+        ValueError: ``loss`` is none that pulls positives to their centre, or ``base`` no miner.
 
     >>> embeddings = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.9], [-1.0, 0.0]])
     >>> a1, p, _, _ = OnlinePositiveMiner()(embeddings, torch.tensor([0, 0, 0, 1, 1]))
@@ -185,6 +188,8 @@ class OnlinePositiveMiner(_Miner):
                 f"loss={type(loss).__name__}: needed is one that pulls positives to their centre, "
                 "such as NMTupleClustersLoss"
             )
+        if base is not None and not callable(base):
+            raise ValueError(f"base={base!r}: needed is a miner, or None for all pairs")
         self.base = base
         self.loss = NMTupleClustersLoss(distance=self.distance) if loss is None else loss
 

@@ -8,7 +8,9 @@ from torch import Tensor
 
 from nmloss.arguments import whole
 from nmloss.codes import entries
-from nmloss.labels import alike, whole_numbers
+from nmloss.indices import index_tensors
+from nmloss.labels import alike, are_comparable, whole_numbers
+from nmloss.shapes import check_real
 
 NAMES = [
     "AdaptiveNMTupleClustersLoss",
@@ -63,7 +65,15 @@ class CrossBatchMemory(pml.CrossBatchMemory):  # type: ignore[misc]
             ValueError: an argument has another form, or more are to be remembered than there is
                 room for.
         """
+        check_real("embeddings", embeddings, (2,))
+        if embeddings.shape[1] != self.embedding_size:
+            raise ValueError(
+                f"embeddings of size {embeddings.shape[1]}, "
+                f"but the memory was made with embedding_size={self.embedding_size}"
+            )
         labels = self._comparable(labels, embeddings)
+        if indices_tuple is not None:
+            indices_tuple = tuple(index_tensors(indices_tuple, embeddings.device))
         count = len(embeddings)
         if enqueue_mask is not None:
             enqueue_mask = torch.as_tensor(enqueue_mask, device=embeddings.device)
@@ -79,21 +89,21 @@ class CrossBatchMemory(pml.CrossBatchMemory):  # type: ignore[misc]
 
     def _comparable(self, labels: Any, embeddings: Tensor) -> Tensor:
         """Labels of a dtype in which those that are remembered are the same values."""
-        if not isinstance(labels, Tensor):
-            whole = whole_numbers(entries({"labels": labels}))
-            if whole is None:
+        if not are_comparable([labels]):
+            found = whole_numbers(entries({"labels": labels}))
+            if found is None:
                 raise ValueError(
-                    "labels: they are remembered, needed are whole numbers or a tensor"
+                    "labels: they are remembered, so needed are whole numbers, or a tensor"
                 )
-            labels = whole[0]
-        labels, _ = alike("labels", labels, None, embeddings, embeddings)
-        assert labels is not None
-        memory = self.label_memory.dtype
+            labels = found[0]
+        same: Tensor | None = alike("labels", labels, None, embeddings, embeddings)[0]
+        assert same is not None
+        memory: torch.dtype = self.label_memory.dtype
         if self.queue_idx == 0 and not self.has_been_filled:
-            return labels
-        if labels.is_floating_point() != memory.is_floating_point:
-            raise ValueError(f"labels of {labels.dtype}: those remembered are of {memory}")
-        return labels.to(torch.promote_types(labels.dtype, memory))
+            return same
+        if same.is_floating_point() != memory.is_floating_point:
+            raise ValueError(f"labels of {same.dtype}: those remembered are of {memory}")
+        return same.to(torch.promote_types(same.dtype, memory))
 
 
 class SelfSupervisedLoss(pml.SelfSupervisedLoss):  # type: ignore[misc]
