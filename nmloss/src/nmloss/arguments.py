@@ -76,7 +76,7 @@ def flag(name: str, value: Any) -> bool:
 
 
 def _index(value: Any) -> int | None:
-    """NumPy's and PyTorch's whole numbers as Python's; None for what is none, True and False too."""
+    """A whole number of NumPy or PyTorch as Python's; None for others, True and False too."""
     if isinstance(value, bool) or getattr(value, "dtype", None) in (torch.bool, np.bool_):
         return None
     try:

@@ -4,10 +4,10 @@ import math
 import numbers
 from collections.abc import Hashable, Iterable, Mapping, Sized
 from enum import Enum
-from itertools import chain
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from nmloss.draws import Integers
 
@@ -58,16 +58,17 @@ def entries(named: Mapping[str, Values]) -> dict[str, list[Hashable]]:
     >>> entries({"labels": [np.int64(1), np.array([2.0])], "ref_labels": np.eye(2)[:, :1]})
     {'labels': [1, 2.0], 'ref_labels': [1.0, 0.0]}
     """
-    columns = {name: _column(name, values) for name, values in named.items()}
-    groups: dict[object, str] = {}
-    for name, column in columns.items():
-        for kind in set(map(type, column)):
+    columns, groups = {}, dict[object, str]()
+    for name, values in named.items():
+        column, kinds = _column(name, values)
+        columns[name] = column
+        for kind in kinds:
             place = next(place for place, value in enumerate(column) if type(value) is kind)
-            shown = f"{column[place]!r} at {place}" + f" of {name}" * (len(columns) > 1)
+            shown = f"{column[place]!r} at {place}" + f" of {name}" * (len(named) > 1)
             groups.setdefault(_group(kind), shown)
     if len(groups) > 1:
         raise ValueError(
-            f"{' and '.join(columns)}: they must be of one kind, all numbers or all texts; "
+            f"{' and '.join(named)}: they must be of one kind, all numbers or all texts; "
             f"found {' and '.join(groups.values())}"
         )
     return columns
@@ -75,7 +76,9 @@ def entries(named: Mapping[str, Values]) -> dict[str, list[Hashable]]:
 
 def numbered(columns: Mapping[str, list[Hashable]]) -> tuple[list[Hashable], list[Integers]]:
     """The different values of all `entries`, and each column as their numbers."""
-    different = dict.fromkeys(chain.from_iterable(columns.values()))
+    different = dict[Hashable, None]()
+    for column in columns.values():
+        different.update(dict.fromkeys(column))
     try:
         names = sorted(different)  # type: ignore[type-var]
     except TypeError:  # no order, such as that of complex numbers and members of an Enum
@@ -87,7 +90,8 @@ def numbered(columns: Mapping[str, list[Hashable]]) -> tuple[list[Hashable], lis
     ]
 
 
-def _column(name: str, values: Any) -> list[Hashable]:
+def _column(name: str, values: Any) -> tuple[list[Hashable], set[type]]:
+    """The values of an argument, and of which types they are."""
     shape = getattr(values, "shape", None)
     if isinstance(shape, tuple) and (len(shape) == 0 or math.prod(shape[1:]) != 1):
         raise ValueError(f"{name} of shape {tuple(shape)}: needed is one value for each, (n,)")
@@ -100,12 +104,15 @@ def _column(name: str, values: Any) -> list[Hashable]:
         raise ValueError(
             f"{name}: needed are values, one for each image, got {type(values).__name__} ({error})"
         ) from None
-    if not set(map(type, column)) <= _PLAIN:
+    is_of_one_kind = type(values) in (np.ndarray, Tensor) and values.dtype != object
+    kinds = set(map(type, column[:1] if is_of_one_kind else column))
+    if not kinds <= _PLAIN:
         column = [_one(name, place, value) for place, value in enumerate(column)]
-    if any(map(_is_missing, set(column))):
+        kinds = set(map(type, column))
+    if not kinds <= {bool, int} and any(map(_is_missing, set(column))):
         missing = [place for place, value in enumerate(column) if _is_missing(value)]
         raise ValueError(f"{name}: {len(missing)} are missing, the first at {missing[0]}")
-    return column
+    return column, kinds
 
 
 def _opened(values: Any) -> Any:
