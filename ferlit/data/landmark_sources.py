@@ -78,7 +78,7 @@ def make_detector(
     if landmarks == "dlib":
         from ferlit.data.detection.dlib import DlibDetector
 
-        return DlibDetector()
+        return DlibDetector(everywhere=everywhere)
     return None
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 CELL = 16  # pixels of the first of the closer looks
-_CONTRAST = 2.5  # grey levels over two pixels, in the direction that has the least of them
+_CONTRAST = 4  # grey levels over two pixels, in the direction that has the least of them
 _WINDOW = 5
 _SHARE = 0.03  # of the pixels of a cell
 _MOST = 6  # areas; each costs a little by itself

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 INPUT_SIZE = 128
 KEYPOINTS = 6  # eye left and right in the image, tip of the nose, mouth, ear left and right
@@ -30,10 +30,12 @@ class Detections(NamedTuple):
         """Those that are chosen, (K,)."""
         return Detections(self.boxes[chosen], self.keypoints[chosen], self.scores[chosen])
 
-    def moved(self, scale: ArrayLike, shift: ArrayLike = 0.0) -> "Detections":
-        """In other coordinates: lengths times the scale (2,), points moved by the shift (2,)."""
-        boxes = (self.boxes.reshape(-1, 2, 2) * scale + shift).reshape(-1, 4)
-        return Detections(boxes, self.keypoints * scale + shift, self.scores)
+    def moved(
+        self, scale: float | NDArray[np.float64], shift: tuple[int, int] = (0, 0)
+    ) -> "Detections":
+        """In other coordinates: the same times a scale, of each axis or both, and shifted."""
+        boxes = (self.boxes.reshape(-1, 2, 2) * scale + np.array(shift)).reshape(-1, 4)
+        return Detections(boxes, self.keypoints * scale + np.array(shift), self.scores)
 
 
 @lru_cache(maxsize=32)

@@ -24,11 +24,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ferlit.data.detection.blazeface import INPUT_SIZE, Detections, decode, overlap, pool, suppress
+from ferlit.data.detection.blazeface import INPUT_SIZE, Detections, decode, pool, suppress
 from ferlit.data.detection.closer import look_closer
 from ferlit.data.detection.found import Found
 from ferlit.data.detection.nets import net, run
 from ferlit.data.detection.plausibility import is_plausible
+from ferlit.data.detection.same import is_same
 from ferlit.data.detection.squares import Square, centered_square, cut, overlapping_squares
 from ferlit.data.images import check_grey
 from ferlit.errors import DataError
@@ -48,8 +49,8 @@ _OUTER_CORNERS = (33, 263)  # of the eyes, in the mesh
 _CROP = 1.5  # side of the mesh's crop over that of the face
 
 _BORDERS = (0.0, 0.25, 0.5)
+_LARGEST = 16384  # pixels of a square's side
 _FILLS = 0.5  # of the searched square: the box of a larger face is unsure
-_SAME = 0.3  # intersection over union of the boxes of one face
 _OUTPUTS = ("regressors", "classificators"), ("conv2d_21", "conv2d_31")
 
 
@@ -135,7 +136,7 @@ class MediaPipeDetector:
         boxes = [face.box for face in faces]
         found = look_closer(picture, boxes, self._blazeface, self.least_score)
         for box, keypoints, score in zip(*found, strict=True):
-            if any(_is_same(face, box, keypoints) for face in faces):
+            if any(is_same(face, box, keypoints[: len(_SEEN_BY_BOTH)]) for face in faces):
                 continue
             face = self._face(picture, box, keypoints, score)
             if face is not None and is_plausible(face, picture.shape):
@@ -165,17 +166,26 @@ class MediaPipeDetector:
 
     def _detect(self, picture: NDArray[np.uint8], square: Square) -> Detections:
         """BlazeFace in one square."""
+        whole = square
+        if (factor := math.ceil(square.side / _LARGEST)) > 1:
+            # Without this the square of a large panorama would not fit into the memory.
+            height, width = (max(length // factor, 1) for length in picture.shape)
+            picture = np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA))
+            square = Square(*(length // factor for length in square))
         small = cv2.resize(
             cut(picture, square),
             (INPUT_SIZE, INPUT_SIZE),
             interpolation=cv2.INTER_AREA if square.side > INPUT_SIZE else cv2.INTER_LINEAR,
         )
-        found = self._blazeface(np.asarray(small, dtype=np.uint8), self.least_score)
-        return found.moved(square.side / INPUT_SIZE, (square.left, square.top))
+        found = self._blazeface(np.asarray(small, dtype=np.uint8), self.least_score, copy=0)
+        return found.moved(whole.side / INPUT_SIZE, (whole.left, whole.top))
 
-    def _blazeface(self, picture: NDArray[np.uint8], least_score: float) -> Detections:
+    def _blazeface(
+        self, picture: NDArray[np.uint8], least_score: float, copy: int = 1
+    ) -> Detections:
         """BlazeFace in a picture whose sides are multiples of 16."""
-        regressors, logits = run(self.detection_model, picture / np.float32(127.5) - 1, _OUTPUTS[0])
+        values = picture / np.float32(127.5) - 1
+        regressors, logits = run(self.detection_model, values, _OUTPUTS[0], copy)
         shape = picture.shape[0], picture.shape[1]
         return decode(regressors.reshape(-1, 16), logits.reshape(-1), least_score, shape)
 
@@ -204,20 +214,6 @@ def _first_plausible(searches: Iterator[list[Found]], shape: tuple[int, ...]) ->
             return faces
         first = first or faces
     return first
-
-
-def _is_same(face: Found, box: NDArray[np.float64], keypoints: NDArray[np.float64]) -> bool:
-    """Whether a detection is a face that is known, or a part of it, or it a part of the other."""
-    if overlap(box, np.array([face.box]))[0] > _SAME:
-        return True
-    eyes_to_mouth = keypoints[: len(_SEEN_BY_BOTH)]
-    return _is_within(eyes_to_mouth.mean(axis=0), face.points) or _is_within(
-        face.points.mean(axis=0), eyes_to_mouth
-    )
-
-
-def _is_within(point: NDArray[np.float64], points: NDArray[np.float64]) -> bool:
-    return bool((points.min(axis=0) < point).all() and (point < points.max(axis=0)).all())
 
 
 def _crop_of_box(box: NDArray[np.float64], keypoints: NDArray[np.float64]) -> _Crop:
