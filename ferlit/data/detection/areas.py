@@ -47,13 +47,13 @@ def corners(
     np.False_
     """
     least = (_CONTRAST / 255) ** 2  # as OpenCV scales it
-    has = (cv2.cornerMinEigenVal(small, _WINDOW, ksize=3) > least).astype(np.float32)
+    has = np.greater(cv2.cornerMinEigenVal(small, _WINDOW, ksize=3), least).view(np.uint8)
     for left, top, right, bottom in covered:
         has[top:bottom, left:right] = 0
     height, width = small.shape
-    has = np.pad(has, ((0, -height % CELL), (0, -width % CELL)))
-    cells = has.reshape(has.shape[0] // CELL, CELL, -1, CELL).mean(axis=(1, 3))
-    return np.asarray(cells > _SHARE)
+    rows, columns = np.arange(0, height, CELL), np.arange(0, width, CELL)
+    count = np.add.reduceat(np.add.reduceat(has, columns, axis=1), rows, axis=0, dtype=np.int32)
+    return np.asarray(count > _SHARE * CELL**2)
 
 
 def around(cells: NDArray[np.bool_]) -> list[Area]:

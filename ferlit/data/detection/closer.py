@@ -42,21 +42,21 @@ def look_closer(
     looks, shapes = [_NOTHING], finer_shapes(picture.shape)
     size, cell, cells = np.array(picture.shape[::-1]), np.ones(2), np.zeros((1, 1), bool)
     for number, (height, width) in enumerate(shapes):
-        if number and not cells.any():
-            break
         resized = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
         small: NDArray[np.uint8] = np.asarray(resized, dtype=np.uint8)
         scale = (width, height) / size
         if number == 0:
             cell = CELL / scale
             cells = corners(small, [_edges(_grown(box), scale) for box in known])
+        if not cells.any():
+            break
         least = least_score if number == len(shapes) - 1 else min(least_score, _FAINT)
         seen = [_look(small, area, cell * scale, detect, least) for area in around(cells)]
         look = pool([_NOTHING, *seen]).moved(1 / scale)
         looks.append(look.rows(look.scores >= least_score))
         middles = (look.boxes[:, :2] + look.boxes[:, 2:]) / 2
         cells = _holding(middles, known, cell, cells.shape)
-    return suppress(pool(looks))
+    return suppress(pool(looks)) if len(looks) > 1 else _NOTHING
 
 
 def finer_shapes(shape: tuple[int, ...]) -> list[tuple[int, int]]:
