@@ -11,10 +11,10 @@ parts are searched, a half and a quarter as large, where the net has as many pix
 a face (`plausibility`) does not end the search.
 
 That suffices for the largest face, which is what a preparation wants. For recognition, closer looks
-(`closer`) find those beside it. From brows to chin as wide as a sixth of the longer side of the
-picture, a face is usually seen in the whole; closer looks find nearly all down to a tenth, and two
-in three at a sixteenth (`python -m benchmarks.detection`). A face whose middle lies within another
-one is taken for a part of it.
+(`closer`) find those beside it. A head a quarter as large as the longer side of the picture is
+usually seen in the whole; closer looks find nearly all down to a tenth, and two in three at a
+sixteenth (`python -m benchmarks.detection`). A face whose middle lies within another one is taken
+for a part of it.
 """
 
 import math
