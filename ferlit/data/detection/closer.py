@@ -20,6 +20,7 @@ _SIDES = (256, 512)  # pixels of the longer side
 _ASPECT = 3 / 4  # a longer picture may have as many pixels as one of this shape
 _LEAST_STEP = 1.25
 _FAINT = 0.08  # a score that is worth another look
+_FAINTEST = 0.04  # the same where no face is known yet
 _AROUND = 0.2  # of the box of a known face: hair, ears and collar
 _NOTHING = Detections(np.zeros((0, 4)), np.zeros((0, 6, 2)), np.zeros(0))
 Detect = Callable[[NDArray[np.uint8], float], Detections]
@@ -39,6 +40,7 @@ def look_closer(
     Returns:
         The detections in pixels of the picture, the best first; known faces may be among them.
     """
+    faint = _FAINT if known else _FAINTEST
     looks, shapes = [_NOTHING], finer_shapes(picture.shape)
     size, cell, cells = np.array(picture.shape[::-1]), np.ones(2), np.zeros((1, 1), bool)
     for number, (height, width) in enumerate(shapes):
@@ -50,7 +52,7 @@ def look_closer(
             cells = corners(small, [_edges(_grown(box), scale) for box in known])
         if not cells.any():
             break
-        least = least_score if number == len(shapes) - 1 else min(least_score, _FAINT)
+        least = least_score if number == len(shapes) - 1 else min(least_score, faint)
         seen = [_look(small, area, cell * scale, detect, least) for area in around(cells)]
         look = pool([_NOTHING, *seen]).moved(1 / scale)
         looks.append(look.rows(look.scores >= least_score))
