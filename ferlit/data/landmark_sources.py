@@ -56,13 +56,16 @@ def choose_landmarks(
     return "database" if has_files else "mediapipe"
 
 
-def make_detector(landmarks: str, models: Path | None = None) -> Detector | None:
+def make_detector(
+    landmarks: str, models: Path | None = None, *, everywhere: bool = False
+) -> Detector | None:
     """The detector of a choice of landmarks; None where nothing must be found.
 
     Args:
         landmarks: As `choose_landmarks` returns it.
         models: Folder with the model files of mediapipe; None for the user's cache, which is
             filled at the first use.
+        everywhere: Also look for faces beside the largest one.
 
     Raises:
         DataError: the models cannot be had, or dlib is not installed.
@@ -71,11 +74,11 @@ def make_detector(landmarks: str, models: Path | None = None) -> Detector | None
         from ferlit.data.detection.mediapipe import MediaPipeDetector
         from ferlit.data.detection.models import model_files
 
-        return MediaPipeDetector(*model_files(models))
+        return MediaPipeDetector(*model_files(models), everywhere=everywhere)
     if landmarks == "dlib":
         from ferlit.data.detection.dlib import DlibDetector
 
-        return DlibDetector()
+        return DlibDetector(everywhere=everywhere)
     return None
 
 

@@ -95,7 +95,7 @@ class FaceFinder:
         Raises:
             DataError: the models cannot be had, or dlib is not installed.
         """
-        return cls(make_detector(landmarks, models))
+        return cls(make_detector(landmarks, models, everywhere=True))
 
     def __call__(self, picture: NDArray[np.uint8]) -> list[Cut]:
         """The faces of a grey picture (H, W), the largest first; [] where there is none."""

@@ -2,9 +2,12 @@
 
 Bazarevsky et al., BlazeFace: sub-millisecond neural face detection on mobile GPUs, 2019. The net
 sees 128 x 128 pixels and answers for 896 anchors; lengths here are in its pixels, from the corner
-of the picture.
+of the picture. As it is a convolution from end to end, it also takes larger pictures, with as many
+more anchors.
 """
 
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -23,34 +26,56 @@ class Detections(NamedTuple):
     keypoints: NDArray[np.float64]  # (K, 6, 2)
     scores: NDArray[np.float64]  # (K,)
 
+    def rows(self, chosen: NDArray[np.bool_]) -> "Detections":
+        """Those that are chosen, (K,)."""
+        return Detections(self.boxes[chosen], self.keypoints[chosen], self.scores[chosen])
 
-def anchors() -> NDArray[np.float64]:
+    def moved(
+        self, scale: float | NDArray[np.float64], shift: tuple[int, int] = (0, 0)
+    ) -> "Detections":
+        """In other coordinates: the same times a scale, of each axis or both, and shifted."""
+        boxes = (self.boxes.reshape(-1, 2, 2) * scale + np.array(shift)).reshape(-1, 4)
+        return Detections(boxes, self.keypoints * scale + np.array(shift), self.scores)
+
+
+@lru_cache(maxsize=32)
+def anchors(height: int = INPUT_SIZE, width: int = INPUT_SIZE) -> NDArray[np.float64]:
     """The centres of the anchors, grid after grid, each row by row.
 
+    Args:
+        height: Of the net's picture, a multiple of 16.
+        width: The same.
+
     Returns:
-        (896, 2) points.
+        (K, 2) points, 896 for 128 x 128 pixels.
 
     >>> anchors().shape, anchors()[[0, 1, 2, -1]].tolist()
     ((896, 2), [[4.0, 4.0], [4.0, 4.0], [12.0, 4.0], [120.0, 120.0]])
     """
     grids = []
     for stride, repeats in _STRIDES:
-        middles = (np.arange(INPUT_SIZE // stride) + 0.5) * stride
-        y, x = np.meshgrid(middles, middles, indexing="ij")
+        rows, columns = ((np.arange(length // stride) + 0.5) * stride for length in (height, width))
+        y, x = np.meshgrid(rows, columns, indexing="ij")
         grids.append(np.repeat(np.stack([x.ravel(), y.ravel()], axis=1), repeats, axis=0))
-    return np.concatenate(grids)
+    centers = np.concatenate(grids)
+    centers.setflags(write=False)  # every caller gets this one
+    return centers
 
 
 def decode(
-    regressors: NDArray[np.floating], logits: NDArray[np.floating], threshold: float
+    regressors: NDArray[np.floating],
+    logits: NDArray[np.floating],
+    threshold: float,
+    shape: tuple[int, int] = (INPUT_SIZE, INPUT_SIZE),
 ) -> Detections:
     """The anchors that see a face.
 
     Args:
-        regressors: (896, 16): offset of the box's centre from the anchor, the box's width and
+        regressors: (K, 16): offset of the box's centre from the anchor, the box's width and
             height, offsets of the six keypoints from the anchor.
-        logits: (896,) scores before the sigmoid.
+        logits: (K,) scores before the sigmoid.
         threshold: Least score.
+        shape: (H, W) of the net's picture, see `anchors`.
 
     Returns:
         The detections, unsorted.
@@ -63,13 +88,18 @@ def decode(
     scores = 1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -_LARGEST_LOGIT, _LARGEST_LOGIT)))
     is_face = scores >= threshold
     rows = regressors[is_face].astype(np.float64)
-    origins = anchors()[is_face]
+    origins = anchors(*shape)[is_face]
     center, half = origins + rows[:, :2], rows[:, 2:4] / 2
     return Detections(
         boxes=np.concatenate([center - half, center + half], axis=1),
         keypoints=origins[:, None] + rows[:, 4:].reshape(-1, KEYPOINTS, 2),
         scores=scores[is_face],
     )
+
+
+def pool(parts: Sequence[Detections]) -> Detections:
+    """All detections of several parts, one at least."""
+    return Detections(*(np.concatenate(each) for each in zip(*parts, strict=True)))
 
 
 def suppress(found: Detections, threshold: float = 0.3) -> Detections:

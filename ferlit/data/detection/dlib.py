@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferlit.data.detection.found import Found
+from ferlit.data.detection.same import is_same
 from ferlit.data.images import check_grey
 from ferlit.data.landmarks import select_49
 from ferlit.errors import DataError
@@ -27,6 +28,7 @@ INSTALL = "pip install 'ferlit[dlib]'"
 _POINTS = 68
 _LEAST_FACE = 80  # pixels; the detector sees nothing smaller
 _SMALLEST = 4 * _LEAST_FACE  # a picture with shorter sides is enlarged
+_SMALLEST_SHARE = 16  # of the longer side: the smallest face looked for beside others
 _BORDER = 0.25  # for the faces that fill the picture
 _tools = threading.local()  # the detector keeps its pyramid between calls
 
@@ -37,12 +39,15 @@ class DlibDetector:
 
     Args:
         least_score: Of the detector; 0 is dlib's own choice, lower finds more.
+        everywhere: Also look for faces of less than 80 pixels, down to a sixteenth of the longer
+            side of the picture, beside larger ones.
 
     Raises:
         DataError: dlib or its model is not installed.
     """
 
     least_score: float = 0.0
+    everywhere: bool = False
 
     def __post_init__(self) -> None:
         _loaded()  # fails here, not in the middle of a preparation
@@ -63,8 +68,19 @@ class DlibDetector:
             DataError: not a grey picture.
         """
         check_grey(picture)
-        detector, predictor = _loaded()
         scale = max(1.0, _SMALLEST / min(picture.shape))
+        faces = self._faces(picture, scale)
+        closer = _SMALLEST_SHARE * _LEAST_FACE / max(picture.shape)
+        if self.everywhere and closer > scale:
+            # A face that is known keeps the landmarks that a preparation would find.
+            for face in self._faces(picture, closer):
+                if not any(is_same(other, face.box, face.points) for other in faces):
+                    faces.append(face)
+        return sorted(faces, key=lambda face: face.size, reverse=True)
+
+    def _faces(self, picture: NDArray[np.uint8], scale: float) -> list[Found]:
+        """The faces of the enlarged picture, in pixels of the picture itself."""
+        detector, predictor = _loaded()
         large = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
         border = round(_BORDER * max(large.shape))
         large = np.pad(np.asarray(large, dtype=np.uint8), border)
@@ -83,7 +99,7 @@ class DlibDetector:
             left, top, right, bottom = ((np.array(edges) - border) / ratio - 0.5).tolist()
             points = select_49((points - border + 0.5) / ratio - 0.5)
             faces.append(Found(points, float(score), (left, top, right, bottom)))
-        return sorted(faces, key=lambda face: face.size, reverse=True)
+        return faces
 
 
 def _loaded() -> tuple[Any, Any]:

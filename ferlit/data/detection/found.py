@@ -5,13 +5,15 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+Box = tuple[float, float, float, float]  # left, top, right, bottom
+
 
 class Found(NamedTuple):
     """A face in a picture; (0, 0) is the centre of the pixel at the upper left."""
 
     points: NDArray[np.float64]  # (49, 2), see ferlit.data.landmarks
     score: float  # how sure the detector is; only comparable within one detector
-    box: tuple[float, float, float, float]  # left, top, right, bottom
+    box: Box
     # How far the stages of the detector are apart about the landmarks, as a share of the box.
     disagreement: float = 0.0
 

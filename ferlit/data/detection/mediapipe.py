@@ -9,11 +9,15 @@ whole first; where there is no face, or one that fills more than half of it, the
 black border, a quarter and then half as wide as its longer side; if there is still no face, its
 parts are searched, a half and a quarter as large, where the net has as many pixels. What cannot be
 a face (`plausibility`) does not end the search.
+
+That suffices for the largest face, which is what a preparation wants. For recognition, closer looks
+(`closer`) find those beside it. A head a quarter as large as the longer side of the picture is
+usually seen in the whole; closer looks find nearly all down to a tenth, and two in three at a
+sixteenth (`python -m benchmarks.detection`). A face whose middle lies within another one is taken
+for a part of it.
 """
 
 import math
-import os
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +27,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ferlit.data.detection.blazeface import INPUT_SIZE, Detections, decode, suppress
+from ferlit.data.detection.blazeface import INPUT_SIZE, Detections, decode, pool, suppress
+from ferlit.data.detection.closer import look_closer
 from ferlit.data.detection.found import Found
+from ferlit.data.detection.nets import net, run
 from ferlit.data.detection.plausibility import is_plausible
+from ferlit.data.detection.same import is_same
 from ferlit.data.detection.squares import Square, centered_square, cut, overlapping_squares
 from ferlit.data.images import check_grey
 from ferlit.errors import DataError
@@ -45,9 +52,9 @@ _OUTER_CORNERS = (33, 263)  # of the eyes, in the mesh
 _CROP = 1.5  # side of the mesh's crop over that of the face
 
 _BORDERS = (0.0, 0.25, 0.5)
+_LARGEST = 16384  # pixels of a square's side
 _FILLS = 0.5  # of the searched square: the box of a larger face is unsure
 _OUTPUTS = ("regressors", "classificators"), ("conv2d_21", "conv2d_31")
-_nets = threading.local()  # a net is not safe to share between threads
 
 
 class _Crop(NamedTuple):
@@ -67,6 +74,7 @@ class MediaPipeDetector:
         mesh_model: ``face_landmark.tflite``.
         least_score: Of the detector, 0 to 1. At 0.3 more faces are found and many that are none.
         least_presence: How likely the crop must be a face for the mesh, 0 to 1.
+        everywhere: Also look for faces beside those that are found at first sight.
 
     Raises:
         DataError: a score is not from 0 to 1, or this OpenCV cannot run the nets.
@@ -76,13 +84,14 @@ class MediaPipeDetector:
     mesh_model: Path
     least_score: float = 0.5
     least_presence: float = 0.5
+    everywhere: bool = False
 
     def __post_init__(self) -> None:
         for name in ("least_score", "least_presence"):
             if not 0 <= getattr(self, name) <= 1:
                 raise DataError(f"{name}={getattr(self, name)}: from 0 to 1")
         for path in (self.detection_model, self.mesh_model):
-            _net(path)  # fails here, not in the middle of a preparation
+            net(path)  # fails here, not in the middle of a preparation
 
     def __call__(self, picture: NDArray[np.uint8]) -> list[Found]:
         """The faces of a picture.
@@ -98,15 +107,20 @@ class MediaPipeDetector:
             DataError: not a grey picture.
         """
         check_grey(picture)
-        first: list[Found] = []
-        for faces in self._searches(picture):
-            if any(is_plausible(face, picture.shape) for face in faces):
-                return faces
-            first = first or faces
-        return first
+        if not self.everywhere:
+            return _first_plausible(self._searches(picture), picture.shape)
+        faces = _first_plausible(self._whole(picture), picture.shape)
+        return self._beside(picture, faces)
 
     def _searches(self, picture: NDArray[np.uint8]) -> Iterator[list[Found]]:
         """The faces found in one way after the other."""
+        yield from self._whole(picture)
+        for squares in overlapping_squares(picture.shape, INPUT_SIZE):
+            each = [self._detect(picture, square) for square in squares]
+            yield self._faces(picture, suppress(pool(each)))
+
+    def _whole(self, picture: NDArray[np.uint8]) -> Iterator[list[Found]]:
+        """The same by looking at the whole picture."""
         filling: list[Detections] = []
         for border in _BORDERS:
             square = centered_square(picture.shape, border)
@@ -118,41 +132,65 @@ class MediaPipeDetector:
                 yield self._faces(picture, found)
         for found in reversed(filling):
             yield self._faces(picture, found)
-        for squares in overlapping_squares(picture.shape, INPUT_SIZE):
-            each = [self._detect(picture, square) for square in squares]
-            pooled = Detections(*(np.concatenate(parts) for parts in zip(*each, strict=True)))
-            yield self._faces(picture, suppress(pooled))
+
+    def _beside(self, picture: NDArray[np.uint8], faces: list[Found]) -> list[Found]:
+        """The plausible ones of these faces and others, the largest first."""
+        faces = [face for face in faces if is_plausible(face, picture.shape)]
+        boxes = [face.box for face in faces]
+        found = look_closer(picture, boxes, self._blazeface, self.least_score)
+        for box, keypoints, score in zip(*found, strict=True):
+            if any(is_same(face, box, keypoints[: len(_SEEN_BY_BOTH)]) for face in faces):
+                continue
+            face = self._face(picture, box, keypoints, score)
+            if face is not None and is_plausible(face, picture.shape):
+                faces.append(face)
+        return sorted(faces, key=lambda face: face.size, reverse=True)
 
     def _faces(self, picture: NDArray[np.uint8], found: Detections) -> list[Found]:
         """The detections that are faces for the mesh too, with their landmarks."""
-        faces = []
-        for box, keypoints, score in zip(*found, strict=True):
-            # The second crop is made from the first mesh: better where the box is off.
-            first, _ = self._mesh(picture, _crop_of_box(box, keypoints))
-            mesh, presence = self._mesh(picture, _crop_of_mesh(first))
-            if presence >= self.least_presence:
-                left, top, right, bottom = (box - 0.5).tolist()
-                points = mesh[list(MESH_POINTS)] - 0.5
-                apart = _disagreement(box, keypoints, first, mesh)
-                faces.append(Found(points, float(score), (left, top, right, bottom), apart))
-        return sorted(faces, key=lambda face: face.size, reverse=True)
+        faces = [self._face(picture, *detection) for detection in zip(*found, strict=True)]
+        return sorted(filter(None, faces), key=lambda face: face.size, reverse=True)
+
+    def _face(
+        self,
+        picture: NDArray[np.uint8],
+        box: NDArray[np.float64],
+        keypoints: NDArray[np.float64],
+        score: float,
+    ) -> Found | None:
+        # The second crop is made from the first mesh: better where the box is off.
+        first, _ = self._mesh(picture, _crop_of_box(box, keypoints))
+        mesh, presence = self._mesh(picture, _crop_of_mesh(first))
+        if presence < self.least_presence:
+            return None
+        left, top, right, bottom = (box - 0.5).tolist()
+        apart = _disagreement(box, keypoints, first, mesh)
+        return Found(mesh[list(MESH_POINTS)] - 0.5, float(score), (left, top, right, bottom), apart)
 
     def _detect(self, picture: NDArray[np.uint8], square: Square) -> Detections:
         """BlazeFace in one square."""
+        whole = square
+        if (factor := math.ceil(square.side / _LARGEST)) > 1:
+            # Without this the square of a large panorama would not fit into the memory.
+            height, width = (max(length // factor, 1) for length in picture.shape)
+            picture = np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA))
+            square = Square(*(length // factor for length in square))
         small = cv2.resize(
             cut(picture, square),
             (INPUT_SIZE, INPUT_SIZE),
             interpolation=cv2.INTER_AREA if square.side > INPUT_SIZE else cv2.INTER_LINEAR,
         )
-        outputs = _run(self.detection_model, small / np.float32(127.5) - 1, _OUTPUTS[0])
-        found = decode(outputs[0].reshape(-1, 16), outputs[1].reshape(-1), self.least_score)
-        scale = square.side / INPUT_SIZE
-        corner = np.array([square.left, square.top], dtype=np.float64)
-        return Detections(
-            boxes=found.boxes * scale + np.tile(corner, 2),
-            keypoints=found.keypoints * scale + corner,
-            scores=found.scores,
-        )
+        found = self._blazeface(np.asarray(small, dtype=np.uint8), self.least_score, copy=0)
+        return found.moved(whole.side / INPUT_SIZE, (whole.left, whole.top))
+
+    def _blazeface(
+        self, picture: NDArray[np.uint8], least_score: float, copy: int = 1
+    ) -> Detections:
+        """BlazeFace in a picture whose sides are multiples of 16."""
+        values = picture / np.float32(127.5) - 1
+        regressors, logits = run(self.detection_model, values, _OUTPUTS[0], copy)
+        shape = picture.shape[0], picture.shape[1]
+        return decode(regressors.reshape(-1, 16), logits.reshape(-1), least_score, shape)
 
     def _mesh(self, picture: NDArray[np.uint8], crop: _Crop) -> tuple[NDArray[np.float64], float]:
         """The mesh, (468, 2), counted from the corner of the picture, and how likely it is one."""
@@ -166,9 +204,19 @@ class MediaPipeDetector:
             (_MESH_SIZE, _MESH_SIZE),
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         )
-        points, logit = _run(self.mesh_model, upright / np.float32(255), _OUTPUTS[1])
+        points, logit = run(self.mesh_model, upright / np.float32(255), _OUTPUTS[1])
         mesh = points.reshape(_MESH, 3)[:, :2].astype(np.float64) @ linear.T + origin
         return mesh, 1 / (1 + math.exp(-float(logit.reshape(-1)[0])))
+
+
+def _first_plausible(searches: Iterator[list[Found]], shape: tuple[int, ...]) -> list[Found]:
+    """What is found first and has a plausible face, else what is found first."""
+    first: list[Found] = []
+    for faces in searches:
+        if any(is_plausible(face, shape) for face in faces):
+            return faces
+        first = first or faces
+    return first
 
 
 def _crop_of_box(box: NDArray[np.float64], keypoints: NDArray[np.float64]) -> _Crop:
@@ -203,29 +251,3 @@ def _disagreement(
 def _rotation(angle: float) -> NDArray[np.float64]:
     cosine, sine = math.cos(angle), math.sin(angle)
     return np.array([[cosine, -sine], [sine, cosine]])
-
-
-def _run(
-    model: Path, values: NDArray[np.floating], outputs: tuple[str, ...]
-) -> list[NDArray[np.float32]]:
-    """Run this thread's net on a grey picture, as it expects three channels."""
-    net = _net(model)
-    net.setInput(np.repeat(values[None, None].astype(np.float32), 3, axis=1))
-    return [np.asarray(output) for output in net.forward(outputs)]
-
-
-def _net(model: Path) -> cv2.dnn.Net:
-    """This thread's own net; after a fork, the child's own."""
-    key = (os.getpid(), model)
-    nets: dict[tuple[int, Path], cv2.dnn.Net] = _nets.__dict__.setdefault("nets", {})
-    if key not in nets:
-        # The classic engine: the new one of OpenCV 5 leaves out the mesh's second output.
-        engine = (cv2.dnn.ENGINE_CLASSIC,) if hasattr(cv2.dnn, "ENGINE_CLASSIC") else ()
-        try:
-            nets[key] = cv2.dnn.readNetFromTFLite(str(model), *engine)
-        except (cv2.error, AttributeError) as error:
-            raise DataError(
-                f"{model}: OpenCV {cv2.__version__} cannot read it ({error}); is it the file of "
-                "mediapipe 0.10.21?"
-            ) from error
-    return nets[key]

@@ -69,12 +69,14 @@ def cut(picture: NDArray[np.uint8], square: Square) -> NDArray[np.uint8]:
     >>> cut(np.full((2, 2), 7, np.uint8), Square(1, -1, 3)).tolist()
     [[0, 0, 0], [7, 0, 0], [7, 0, 0]]
     """
-    height, width = picture.shape
     right, bottom = square.left + square.side, square.top + square.side
     inside = picture[max(square.top, 0) : bottom, max(square.left, 0) : right]
-    rows = max(-square.top, 0), max(bottom - height, 0)
-    columns = max(-square.left, 0), max(right - width, 0)
-    return np.pad(inside, (rows, columns))
+    if inside.shape == (square.side, square.side):
+        return inside
+    piece = np.zeros((square.side, square.side), np.uint8)
+    top, left = max(-square.top, 0), max(-square.left, 0)
+    piece[top : top + inside.shape[0], left : left + inside.shape[1]] = inside
+    return piece
 
 
 def _steps(length: int, side: int) -> list[int]:

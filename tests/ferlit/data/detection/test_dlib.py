@@ -1,8 +1,10 @@
 import importlib.util
 import pickle
 
+import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from ferlit.data.detection import plausible_faces
 from ferlit.data.detection.dlib import DlibDetector
@@ -35,3 +37,22 @@ def test_the_landmarks_of_a_drawn_face_are_found(pose: Pose) -> None:
 def test_there_is_no_face_in_noise() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (100, 120)).astype(np.uint8)
     assert DlibDetector()(noise) == []
+
+
+@needs_dlib
+def test_a_small_face_is_found_beside_a_large_one() -> None:
+    def square(seed: int, side: int) -> NDArray[np.uint8]:
+        person = Person.random(np.random.default_rng(seed))
+        head = draw_face(person, person.movement("happiness"))[0][30:350, 160:480]
+        return np.asarray(cv2.resize(head, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
+
+    picture = np.full((480, 640), 120, np.uint8)
+    picture[40:360, 20:340] = square(0, 320)
+    picture[100:165, 450:515] = square(1, 65)
+    (large,) = DlibDetector()(picture)
+    faces = DlibDetector(everywhere=True)(picture)
+    assert len(faces) == 2
+    np.testing.assert_array_equal(faces[0].points, large.points)
+    x, y = faces[1].points.mean(axis=0)
+    assert 450 < x < 515
+    assert 100 < y < 165
