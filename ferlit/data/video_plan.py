@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -51,7 +52,7 @@ class Plan(NamedTuple):
     Args:
         slots: In the order of the file, which is that of decoding.
         order: The slot of each packet that the file has; None for one that is not to be shown.
-        tail: Frames that are promised beyond the slots.
+        promised: How many frames the container tells that it has; 0 where it does not.
         rate: Frames a second.
         is_told: An index that was written with the frames tells them, so that each has its number
             whatever is lost.
@@ -61,7 +62,7 @@ class Plan(NamedTuple):
 
     slots: list[Slot]
     order: list[int | None]
-    tail: int
+    promised: int
     rate: float
     is_told: bool
     is_complete: bool
@@ -70,7 +71,7 @@ class Plan(NamedTuple):
     @property
     def frames(self) -> int:
         """How many frames the video should have."""
-        return len(self.slots) + self.tail
+        return max(len(self.slots), self.promised)
 
 
 class _Packet(NamedTuple):
@@ -93,11 +94,13 @@ def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         options = {"protocol_whitelist": "file"}
         container = av.open(f"file:{path}", options=options, metadata_errors="replace")
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise UnreadableImageError("the video cannot be opened") from error
+        log = getattr(error, "log", None)  # level, speaker and text
+        reason = f" ({log[2].strip()})" if log else ""
+        raise UnreadableImageError(f"the video cannot be opened{reason}") from error
     with container:
         stream = container.streams.best("video")
         if not isinstance(stream, VideoStream) or stream.time_base is None:
-            raise UnreadableImageError("the video has no pictures")
+            raise UnreadableImageError("the video cannot be opened (it has no pictures)")
         yield container, stream
 
 
@@ -105,8 +108,16 @@ def plan_of(path: Path) -> Plan:
     """Read a video's container; nothing is decoded, so it takes a hundredth of the time.
 
     Raises:
-        UnreadableImageError: the file cannot be opened, or has no pictures.
+        UnreadableImageError: the file cannot be opened, or has no pictures. The message does not
+            name it.
     """
+    stat = path.stat()
+    return _plan_of(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _plan_of(path: Path, size: int, _modified: int) -> Plan:
+    """The time and size make a changed file a new one."""
     with _heard() as messages, opened(path) as (container, stream):
         known = len(stream.index_entries)  # FFmpeg adds what it finds where there is no index
         packets = _packets(container, stream)
@@ -125,19 +136,18 @@ def plan_of(path: Path) -> Plan:
             places = [each.pos for each in entries if each.size > 0 and not each.is_discard]
             # Empty chunks stand for the picture before them once more.
             empty = sum(each.size <= 0 for each in entries)
-            promised = stream.frames - empty if kind == _AVI else 0
-            indexed = _by_index(packets, places, slots, path.stat().st_size)
+            promised = max(stream.frames - empty, 0) if kind == _AVI else 0
+            indexed = _by_index(packets, places, slots, size)
             is_told = indexed is not None and known == len(entries)
             slots, order = indexed or (slots, order)
-            tail = max(promised - len(slots), 0)
-            return Plan(slots, order, tail, rate, is_told, is_complete, "")
+            return Plan(slots, order, promised, rate, is_told, is_complete, "")
         is_damaged = bool(complaint) or not all(each.is_whole for each in packets)
-        tail = 0
+        promised = 0
         if is_damaged or kind in _STEADY:
-            slots, order, tail = _by_time(
+            slots, order, promised = _by_time(
                 slots, order, _end(container, stream) if is_damaged else None, from_zero=is_damaged
             )
-        return Plan(slots, order, tail, rate, False, is_complete, complaint)
+        return Plan(slots, order, promised, rate, False, is_complete, complaint)
 
 
 @contextmanager
@@ -156,7 +166,7 @@ def _heard() -> Iterator[list[tuple[int, str, str]]]:
 
 
 def _packets(container: InputContainer, stream: VideoStream) -> list[_Packet]:
-    packets = []
+    packets: list[_Packet] = []
     try:
         packets.extend(
             _Packet(
@@ -256,5 +266,6 @@ def _by_time(
         )
         moved.append(len(planned))
         planned.append(slot)
-    tail = 0 if end is None else round((end - times[-1]) / period) - 1
-    return planned, [None if each is None else moved[each] for each in order], max(tail, 0)
+    tail = 0 if end is None else max(round((end - times[-1]) / period) - 1, 0)
+    moved_order = [None if each is None else moved[each] for each in order]
+    return planned, moved_order, len(planned) + tail if tail else 0

@@ -7,7 +7,8 @@ pictures of others in their place.
 
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,14 +37,14 @@ class VideoFrame(NamedTuple):
     Args:
         number: From 0; those that are lost count.
         time: In seconds from the start of the video.
-        picture: (H, W, 3) BGR; None where it is lost.
+        read: Gives it as (H, W, 3) BGR; None where it is lost.
         problem: Why it is lost.
         length: How many are lost.
     """
 
     number: int
     time: float
-    picture: NDArray[np.uint8] | None
+    read: Callable[[], NDArray[np.uint8]] | None
     problem: str = ""
     length: int = 1
 
@@ -168,15 +169,16 @@ class _Turn:
             yield self._lost(slot, problem)
             return
         self.done.add(slot)
-        yield VideoFrame(self.number, self._time(slot), self._picture(frame))
+        yield VideoFrame(self.number, self._time(slot), partial(self._picture, frame))
         self.number += 1
 
     def rest(self) -> Iterator[VideoFrame]:
         """All frames that never came."""
         yield from self._lost_before(len(self.plan.slots), is_sure=True)
-        if self.plan.tail:
-            problem = "the file should have them, and ends before"
-            yield VideoFrame(self.number, self._time(None), None, problem, self.plan.tail)
+        tail = self.plan.promised - len(self.plan.slots)
+        if tail > 0:
+            problem = "the file should have it, and ends before"
+            yield VideoFrame(self.number, self._time(None), None, problem, tail)
 
     def _lost_before(self, rank: int, *, is_sure: bool) -> Iterator[VideoFrame]:
         while self.waiting and self.rank[self.waiting[0]] < rank:

@@ -24,8 +24,10 @@ import pandas as pd
 from ferlit.data.databases.base import Database, Option
 from ferlit.data.databases.counts import Published
 from ferlit.data.databases.listing import below, is_stray, nothing_read
-from ferlit.data.images import UnreadableImageError, count_frames
+from ferlit.data.images import UnreadableImageError, check_avi
 from ferlit.data.records import record_table
+from ferlit.data.video_plan import plan_of
+from ferlit.data.videos import read_frames
 from ferlit.errors import DataError, UsageError
 
 # The expressions by their Value in the annotations; those above are of other kinds, as a scream is.
@@ -60,8 +62,9 @@ logger = logging.getLogger(__name__)
 def read_mmi(root: Path, *, exclude: str = EXCLUDED) -> pd.DataFrame:
     """Read the labelled videos below ``Sessions``.
 
-    The number of frames that a video claims is not reliable, so every labelled video is decoded
-    once to count them. That is nearly all the time that reading takes: about 0.15 s for 120 frames.
+    Which frames are in the middle is certain only where a video's header, its index and the frames
+    that it has agree, and the three of them can be decoded; a video is left out otherwise. That is
+    nearly all the time that reading takes: about 0.1 s for 120 frames.
 
     Args:
         root: The folder that holds ``Sessions``.
@@ -228,10 +231,43 @@ def _annotation(video: Path) -> Path:
 
 
 def _middle(video: Path) -> range:
-    frames = count_frames(video)
-    if frames < 3:
-        raise UnreadableImageError(f"only {frames} frames; the middle three are needed")
-    return range(frames // 2 - 1, frames // 2 + 2)
+    """The middle three frames.
+
+    Raises:
+        UnreadableImageError: the video is too short, or it is not certain that these are the
+            middle, or one of them is lost.
+    """
+    check_avi(video)
+    plan = plan_of(video)
+    there, promised = len(plan.slots), plan.promised
+    if plan.frames < 3:
+        raise UnreadableImageError(f"only {plan.frames} frames; the middle three are needed")
+    if not plan.is_told and there != promised:
+        told = f"its header tells {promised} frames" if promised else "no header tells how many"
+        raise UnreadableImageError(
+            f"{told}, {there} are there and no index has their places, so the middle is not certain"
+        )
+    middle = range(there // 2 - 1, there // 2 + 2)
+    if promised and promised // 2 != there // 2:
+        raise UnreadableImageError(
+            f"its header tells {promised} frames and its index {there}; the middle is not certain"
+        )
+    lost = max(promised - there, 0)
+    for frame in read_frames(video, plan):
+        if frame.number >= middle.stop:
+            break
+        if frame.read is None:
+            lost += frame.length
+            if frame.number + frame.length > middle.start:
+                raise UnreadableImageError(
+                    f"frame {frame.number} of {there}, one of the middle three, is lost: "
+                    f"{frame.problem}"
+                )
+    if lost:
+        logger.warning(
+            "%s: %d of %d frames are lost, but none of the middle three", video, lost, plan.frames
+        )
+    return middle
 
 
 MMI = Database(
