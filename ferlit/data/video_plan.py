@@ -58,6 +58,7 @@ class Plan(NamedTuple):
             whatever is lost.
         is_complete: Each slot has a picture; some codecs have packets that are never shown.
         complaint: What FFmpeg found wrong with a container that has no index.
+        clock: When each frame is shown, where slots have no times of their own.
     """
 
     slots: list[Slot]
@@ -67,6 +68,7 @@ class Plan(NamedTuple):
     is_told: bool
     is_complete: bool
     complaint: str
+    clock: tuple[float, ...] = ()
 
     @property
     def frames(self) -> int:
@@ -134,13 +136,21 @@ def _plan_of(path: Path, size: int, _modified: int) -> Plan:
         if kind in (_AVI, _MOV):
             entries = stream.index_entries
             places = [each.pos for each in entries if each.size > 0 and not each.is_discard]
-            # Empty chunks stand for the picture before them once more.
-            empty = sum(each.size <= 0 for each in entries)
-            promised = max(stream.frames - empty, 0) if kind == _AVI else 0
             indexed = _by_index(packets, places, slots, size)
             is_told = indexed is not None and known == len(entries)
             slots, order = indexed or (slots, order)
-            return Plan(slots, order, promised, rate, is_told, is_complete, "")
+            promised = 0
+            clock: tuple[float, ...] = ()
+            if kind == _AVI:
+                ticks = [each.timestamp for each in entries]
+                # Empty chunks, which the index is without, stand for the picture before them.
+                empty = max(ticks, default=-1) + 1 - len(ticks)
+                clock = tuple(each / rate for each in ticks) if is_told else ()
+                rate *= len(ticks) / (len(ticks) + empty) if ticks else 1
+                promised = 0 if empty and is_told else max(stream.frames - empty, 0)
+                if is_told and not _fits(path, [(each.pos, each.size) for each in entries[:3]]):
+                    raise UnreadableImageError("the index of the video does not fit its frames")
+            return Plan(slots, order, promised, rate, is_told, is_complete, "", clock)
         is_damaged = bool(complaint) or not all(each.is_whole for each in packets)
         promised = 0
         if is_damaged or kind in _STEADY:
@@ -237,6 +247,19 @@ def _by_index(
     for number, slot in zip(found, slots, strict=True):
         planned[number] = slot
     return planned, order
+
+
+def _fits(path: Path, entries: Sequence[tuple[int, int]]) -> bool:
+    """Whether the first entries of an AVI index are chunks of their size.
+
+    FFmpeg shifts the whole index where the first chunk is not found.
+    """
+    found = 0
+    with path.open("rb") as file:
+        for place, size in entries:
+            file.seek(place)
+            found += file.read(_CHUNK_HEAD)[4:] == size.to_bytes(4, "little")
+    return found > 0
 
 
 def _by_time(

@@ -28,6 +28,7 @@ _STARTS = {
 _PICTURES = (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1", b"ftypavif", b"ftypavis")
 _PACKET, _SYNC = 188, 0x47  # of an MPEG transport stream
 _UNCHANGED = 16  # bytes; a shorter packet may say that the picture stays as it is
+_MOST_DELAY = 16  # frames that may be stored between one and its turn
 _LATE = ("h264", "hevc", "vvc")  # the decoder finds only on the way how long it has to wait
 
 
@@ -165,6 +166,8 @@ class _Turn:
         if frame.key_frame or (self.key is None and tag.is_key):
             self.key = slot
         problem = self.problems.get(slot) or self._spoilt(slot)
+        if not problem and not self.is_timed and not is_in_order and self._may_follow_lost(slot):
+            problem = "its number is not certain"
         if problem:
             yield self._lost(slot, problem)
             return
@@ -203,6 +206,11 @@ class _Turn:
                 return "it rests on one that is lost"
         return ""
 
+    def _may_follow_lost(self, slot: int) -> bool:
+        """Whether one that is lost may be shown before a frame that is stored before it."""
+        start, end = bisect_right(self.lost, slot), bisect_right(self.lost, slot + _MOST_DELAY)
+        return not self.done.issuperset(self.lost[start:end])
+
     def _lost(self, slot: int, problem: str) -> VideoFrame:
         frame = VideoFrame(self.number, self._time(slot), None, problem)
         self.lose(slot, problem)
@@ -212,6 +220,8 @@ class _Turn:
 
     def _time(self, slot: int | None) -> float:
         known = None if slot is None else self.plan.slots[slot].time
+        if known is None and self.number < len(self.plan.clock):
+            known = self.plan.clock[self.number]
         return round(self.number / self.plan.rate if known is None else known, 6)
 
     def _picture(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
