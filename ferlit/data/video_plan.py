@@ -5,10 +5,7 @@ MP4 file has an index with a place for each frame, an AVI file a count in its he
 the others the times of the frames show a hole where the demuxer complained.
 """
 
-import logging
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +18,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from ferlit.data.images import UnreadableImageError
+from ferlit.data.video_files import heard, opened
 
 _AVI, _MOV = "avi", "mov,mp4,m4a,3gp,3g2,mj2"
 _STEADY = ("mpeg", "mpegts")  # a frame each so many ticks, by their standards
@@ -30,8 +28,6 @@ _IN_FIELDS = ("h264", "hevc")  # a packet may be half a frame
 _CHUNK_HEAD = 8  # bytes of AVI between what the index points to and the frame itself
 _USUAL_RATE = 25.0
 _MOST_HOLES = 0.1  # of the frames; with more, the rate is not a constant one
-_listening = threading.Lock()
-logging.getLogger("libav").addHandler(logging.NullHandler())  # what FFmpeg says is ours to report
 
 
 class Slot(NamedTuple):
@@ -83,29 +79,6 @@ class _Packet(NamedTuple):
     is_whole: bool
 
 
-@contextmanager
-def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """A video's file and its pictures, closed in the end.
-
-    Raises:
-        UnreadableImageError: the file cannot be opened, or has no pictures. The message does not
-            name it.
-    """
-    try:
-        # No path is an address, and no file opens another.
-        options = {"protocol_whitelist": "file"}
-        container = av.open(f"file:{path}", options=options, metadata_errors="replace")
-    except (av.FFmpegError, OSError, ValueError) as error:
-        log = getattr(error, "log", None)  # level, speaker and text
-        reason = f" ({log[2].strip()})" if log else ""
-        raise UnreadableImageError(f"the video cannot be opened{reason}") from error
-    with container:
-        stream = container.streams.best("video")
-        if not isinstance(stream, VideoStream) or stream.time_base is None:
-            raise UnreadableImageError("the video cannot be opened (it has no pictures)")
-        yield container, stream
-
-
 def plan_of(path: Path) -> Plan:
     """Read a video's container; nothing is decoded, so it takes a hundredth of the time.
 
@@ -120,7 +93,7 @@ def plan_of(path: Path) -> Plan:
 @lru_cache(maxsize=4)
 def _plan_of(path: Path, size: int, _modified: int) -> Plan:
     """The time and size make a changed file a new one."""
-    with _heard() as messages, opened(path) as (container, stream):
+    with heard() as messages, opened(path) as (container, stream):
         known = len(stream.index_entries)  # FFmpeg adds what it finds where there is no index
         packets = _packets(container, stream)
         kind = container.format.name
@@ -158,21 +131,6 @@ def _plan_of(path: Path, size: int, _modified: int) -> Plan:
                 slots, order, _end(container, stream) if is_damaged else None, from_zero=is_damaged
             )
         return Plan(slots, order, promised, rate, False, is_complete, complaint)
-
-
-@contextmanager
-def _heard() -> Iterator[list[tuple[int, str, str]]]:
-    """What FFmpeg says at the level of errors: level, speaker and text."""
-    with _listening:  # the level is one for all threads
-        level, skips_repeated = av.logging.get_level(), av.logging.get_skip_repeated()
-        av.logging.set_level(av.logging.ERROR)
-        av.logging.set_skip_repeated(False)
-        try:
-            with av.logging.Capture() as messages:
-                yield messages
-        finally:
-            av.logging.set_level(level)
-            av.logging.set_skip_repeated(skips_repeated)
 
 
 def _packets(container: InputContainer, stream: VideoStream) -> list[_Packet]:

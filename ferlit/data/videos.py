@@ -17,16 +17,9 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
-from ferlit.data.video_plan import Plan, opened, plan_of
+from ferlit.data.video_files import opened
+from ferlit.data.video_plan import Plan, plan_of
 
-# A video is told by its content: FFmpeg would follow playlists to other files.
-_STARTS = {
-    0: (b"\x1a\x45\xdf\xa3", b"\x00\x00\x01\xba", b"\x30\x26\xb2\x75", b"FLV", b"OggS"),
-    4: (b"ftyp", b"moov", b"mdat", b"wide", b"free"),
-    8: (b"AVI ",),
-}
-_PICTURES = (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1", b"ftypavif", b"ftypavis")
-_PACKET, _SYNC = 188, 0x47  # of an MPEG transport stream
 _UNCHANGED = 16  # bytes; a shorter packet may say that the picture stays as it is
 _MOST_DELAY = 16  # frames that may be stored between one and its turn
 _LATE = ("h264", "hevc", "vvc")  # the decoder finds only on the way how long it has to wait
@@ -50,32 +43,11 @@ class VideoFrame(NamedTuple):
     length: int = 1
 
 
-def is_video(path: Path) -> bool:
-    """Whether a file is a video: AVI, MP4, QuickTime, Matroska, WebM, MPEG, ASF, FLV or Ogg.
-
-    >>> from tempfile import TemporaryDirectory
-    >>> with TemporaryDirectory() as folder:
-    ...     path = Path(folder, "film.mp4")
-    ...     _ = path.write_bytes(b"#EXTM3U")
-    ...     is_video(path)
-    False
-    """
-    try:
-        with path.open("rb") as file:
-            head = file.read(_PACKET + 1)
-    except OSError:
-        return False
-    if head[4:12] in _PICTURES:
-        return False
-    is_stream = len(head) > _PACKET and head[0] == head[_PACKET] == _SYNC
-    return is_stream or any(head.startswith(marks, at) for at, marks in _STARTS.items())
-
-
 def read_frames(path: Path, plan: Plan | None = None) -> Iterator[VideoFrame]:
     """The frames of a video in the order in which they are shown.
 
     Args:
-        path: A file that `is_video`.
+        path: A file that `ferlit.data.video_files.is_video`.
         plan: What its container tells, if that was read before.
 
     Yields:
@@ -137,6 +109,7 @@ class _Turn:
         self.rank = {slot: rank for rank, slot in enumerate(shown)}
         self.waiting = deque(shown)
         self.done: set[int] = set()
+        self.quiet: set[int] = set()  # of which no picture may come
         self.number = 0  # of the next frame
         self.lost = sorted(self.problems)
         self.key: int | None = None  # the slot of the last key frame that was shown
@@ -150,8 +123,8 @@ class _Turn:
 
     def skip(self, slot: int | None) -> None:
         """A slot's packet says that the picture stays as it is."""
-        if slot is not None and slot not in self.problems:
-            self.done.add(slot)
+        if slot is not None:
+            self.quiet.add(slot)
 
     def shown(self, frame: av.VideoFrame, *, is_in_order: bool) -> Iterator[VideoFrame]:
         """A frame came out of the decoder; whatever should have come before it is lost."""
@@ -163,7 +136,8 @@ class _Turn:
             self.lose(slot, "it is damaged")
         is_sure = self.is_timed or is_in_order or frame.key_frame
         yield from self._lost_before(self.rank[slot], is_sure=is_sure)
-        if frame.key_frame or (self.key is None and tag.is_key):
+        starts = frame.key_frame or (self.key is None and tag.is_key)
+        if starts and slot not in self.problems:
             self.key = slot
         problem = self.problems.get(slot) or self._spoilt(slot)
         if not problem and not self.is_timed and not is_in_order and self._may_follow_lost(slot):
@@ -188,7 +162,7 @@ class _Turn:
             slot = self.waiting[0]
             if slot not in self.done:
                 problem = self.problems.get(slot)
-                if problem is None and self.plan.is_complete:
+                if problem is None and self.plan.is_complete and slot not in self.quiet:
                     if not is_sure:
                         return  # it may come yet
                     problem = "no picture comes of it"

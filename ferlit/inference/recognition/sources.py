@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferlit.data.images import UnreadableImageError
-from ferlit.data.videos import is_video
+from ferlit.data.video_files import is_video
 from ferlit.inference.recogniser import as_grey
 from ferlit.inference.recognition.video import grey_frame, measure, name_of, read_video
 

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferlit.data.images import UnreadableImageError
+from ferlit.data.video_files import is_video
 from ferlit.data.video_plan import Plan, plan_of
-from ferlit.data.videos import VideoFrame, is_video, read_frames
+from ferlit.data.videos import VideoFrame, read_frames
 
 
 def read_video(source: Path | int) -> Iterator[VideoFrame]:

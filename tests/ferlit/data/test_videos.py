@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from ferlit.data.images import UnreadableImageError, read_image
+from ferlit.data.video_files import is_video
 from ferlit.data.video_plan import plan_of
-from ferlit.data.videos import VideoFrame, is_video, read_frames
+from ferlit.data.videos import VideoFrame, read_frames
 from tests.ferlit.video_files import (
     KINDS,
     RATE,
