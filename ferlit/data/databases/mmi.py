@@ -6,7 +6,7 @@ workshops 2010. A session is a folder with one video and its annotation::
 
     Sessions/1/S001-100.avi
     Sessions/1/S001-100.xml              <... Name="Emotion" Value="4"/> among others
-    Sessions/1/S001-100-oao_aucs.xml     optional, action units; not used
+    Sessions/1/S001-100-oao_aucs.xml     optional, action units; its frames are compared
 
 The videos go from neutral to the peak and back, so the middle three frames of each are its records,
 as in Liu et al. 2017, Sec. 5. Where the face is depends on the person: some are recorded in two
@@ -17,21 +17,19 @@ on their side. S021 and S002-106 are left out by custom, which makes 208 videos 
 import logging
 import re
 from pathlib import Path
-from xml.parsers import expat
 
 import pandas as pd
 
 from ferlit.data.databases.base import Database, Option
 from ferlit.data.databases.counts import Published
 from ferlit.data.databases.listing import below, is_stray, nothing_read
+from ferlit.data.databases.mmi_annotations import CODES, check_session, last_marker, read_emotion
 from ferlit.data.images import UnreadableImageError, check_avi
 from ferlit.data.records import record_table
 from ferlit.data.video_plan import plan_of
-from ferlit.data.videos import read_frames
+from ferlit.data.videos import VideoFrame, read_frames
 from ferlit.errors import DataError, UsageError
 
-# The expressions by their Value in the annotations; those above are of other kinds, as a scream is.
-CODES = {1: "anger", 2: "disgust", 3: "fear", 4: "happiness", 5: "sadness", 6: "surprise"}
 EXCLUDED = "S021,S002-106"
 PUBLISHED = Published(
     "sequences",
@@ -55,7 +53,6 @@ _LYING = ":clockwise"  # everybody else
 
 _VIDEO = re.compile(r"((S\d{3})-\d+)\.avi", re.IGNORECASE | re.ASCII)
 _EXCLUDABLE = re.compile(r"S\d{3}(-\d+)?", re.ASCII)
-_CODE = re.compile(r"\d{1,4}", re.ASCII)
 logger = logging.getLogger(__name__)
 
 
@@ -120,6 +117,7 @@ def read_mmi(root: Path, *, exclude: str = EXCLUDED) -> pd.DataFrame:
         annotation = _annotation(videos[0])
         try:
             code = read_emotion(annotation)
+            check_session(annotation, person, folder.name)
         except DataError as error:
             unread[below(root, annotation)] = str(error)
             continue
@@ -154,49 +152,6 @@ def read_mmi(root: Path, *, exclude: str = EXCLUDED) -> pd.DataFrame:
     if others:
         logger.info("%s: %d videos have no label or another one, and are left out", root, others)
     return record_table(sorted(rows, key=lambda row: (row["sequence"], row["frame"])), unread)
-
-
-def read_emotion(path: Path) -> int | None:
-    """The Value of the element whose Name is Emotion, wherever it stands; None without one.
-
-    Raises:
-        DataError: the file is missing, is not XML, declares a document type (its entities could
-            grow without bound), or the Value is no number from 1 or has several values.
-
-    >>> from tempfile import TemporaryDirectory
-    >>> with TemporaryDirectory() as folder:
-    ...     path = Path(folder, "S001-100.xml")
-    ...     _ = path.write_text('<Session><MetaTag Name="Emotion" Value="4"/></Session>')
-    ...     read_emotion(path)
-    4
-    """
-    values: set[str] = set()
-
-    def element(_: str, attributes: dict[str, str]) -> None:
-        if attributes.get("Name") == "Emotion":
-            values.add(attributes.get("Value", "").strip())
-
-    def document_type(*_: object) -> None:
-        raise DataError("it declares a document type, which is not accepted; remove the <!DOCTYPE>")
-
-    parser = expat.ParserCreate()
-    parser.StartElementHandler = element
-    parser.StartDoctypeDeclHandler = document_type
-    try:
-        with path.open("rb") as file:
-            parser.ParseFile(file)
-    except FileNotFoundError as error:
-        raise DataError("there is no such file") from error
-    except (OSError, expat.ExpatError, ValueError, LookupError) as error:
-        raise DataError(f"not an XML file that can be read ({error})") from error
-    if len(values) > 1:
-        raise DataError(f"several values of Emotion: {', '.join(sorted(values))[:40]}")
-    for value in values:
-        if not _CODE.fullmatch(value) or int(value) == 0:
-            known = ", ".join(f"{code} {name}" for code, name in CODES.items())
-            raise DataError(f"the Emotion {value[:40]!r} is no code; known are {known}")
-        return int(value)
-    return None
 
 
 def _excluded(text: str) -> set[str]:
@@ -252,21 +207,38 @@ def _middle(video: Path) -> range:
         raise UnreadableImageError(
             f"its header tells {promised} frames and its index {there}; the middle is not certain"
         )
-    lost = max(promised - there, 0)
+    lost: list[VideoFrame] = []
+    count = 0
     for frame in read_frames(video, plan):
-        if frame.number >= middle.stop:
-            break
+        count = frame.number + frame.length
         if frame.read is None:
-            lost += frame.length
-            if frame.number + frame.length > middle.start:
-                raise UnreadableImageError(
-                    f"frame {frame.number} of {there}, one of the middle three, is lost: "
-                    f"{frame.problem}"
-                )
+            lost.append(frame)
+    for frame in lost:
+        if frame.number < middle.stop and frame.number + frame.length > middle.start:
+            raise UnreadableImageError(
+                f"frame {frame.number} of {there}, one of the middle three, is lost: "
+                f"{frame.problem}"
+            )
+    if count != plan.frames:
+        raise UnreadableImageError(
+            f"{plan.frames} frames are there, but they make {count} pictures; the middle is not "
+            "certain"
+        )
     if lost:
         logger.warning(
-            "%s: %d of %d frames are lost, but none of the middle three", video, lost, plan.frames
+            "%s: %d of %d frames are lost, but none of the middle three; the first is %d (%s)",
+            *(video, sum(frame.length for frame in lost), count),
+            *(lost[0].number, lost[0].problem),
         )
+    for path in sorted(video.parent.iterdir()):
+        if path.stem.startswith(f"{video.stem}-") and _has_suffix(path, ".xml"):
+            marker = last_marker(path)
+            if marker > plan.frames:
+                logger.warning(
+                    "%s: it marks frame %d, but the video has %d; are frames missing, so that "
+                    "its middle is another?",
+                    *(path, marker, plan.frames),
+                )
     return middle
 
 
