@@ -21,7 +21,8 @@ from ferlit.data.images import UnreadableImageError
 from ferlit.data.video_files import heard, opened
 
 _AVI, _MOV = "avi", "mov,mp4,m4a,3gp,3g2,mj2"
-_STEADY = ("mpeg", "mpegts")  # a frame each so many ticks, by their standards
+_STREAMS = ("mpeg", "mpegts")
+_STEADY = ("mpeg1video", "mpeg2video")  # a frame each so many ticks, by their standards
 _FROM_ZERO = ("asf", "flv", "matroska,webm")
 _WITH_HIDDEN = ("vp8", "vp9", "av1", "libdav1d", "libvpx", "libvpx-vp9")
 _IN_FIELDS = ("h264", "hevc")  # a packet may be half a frame
@@ -102,7 +103,7 @@ def _plan_of(path: Path, size: int, _modified: int) -> Plan:
         rate = rate if 1 <= rate <= 1000 else _USUAL_RATE
         complaint = next((text.strip() for _, name, text in messages if name == kind), "")
         is_complete = kind == _MOV or not (
-            codec in _WITH_HIDDEN or (kind in _STEADY and codec in _IN_FIELDS)
+            codec in _WITH_HIDDEN or (kind in _STREAMS and codec in _IN_FIELDS)
         )
         order = _in_turn(packets)
         slots = _slots(packets, stream, kind, is_damaged=bool(complaint))
@@ -126,7 +127,7 @@ def _plan_of(path: Path, size: int, _modified: int) -> Plan:
             return Plan(slots, order, promised, rate, is_told, is_complete, "", clock)
         is_damaged = bool(complaint) or not all(each.is_whole for each in packets)
         promised = 0
-        if is_damaged or kind in _STEADY:
+        if is_damaged or (kind in _STREAMS and codec in _STEADY):
             slots, order, promised = _by_time(
                 slots, order, _end(container, stream) if is_damaged else None, from_zero=is_damaged
             )

@@ -1,5 +1,6 @@
 """Videos whose frames show their own number, and damage to them."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -49,6 +50,41 @@ def write_numbered(path: Path, codec: str, count: int) -> Path:
     for number in range(count):
         writer.write(picture_of(number))
     writer.release()
+    return path
+
+
+def write_with_av(
+    path: Path,
+    codec: str,
+    count: int,
+    *,
+    options: dict[str, str] | None = None,
+    codec_options: dict[str, str] | None = None,
+    times: list[int] | None = None,
+    ticks: int = 1000,
+    sound: bool = False,
+) -> Path:
+    """By PyAV, for what OpenCV does not write; times are in ticks of a second."""
+    with av.open(str(path), "w", options=options or {}) as container:
+        stream = container.add_stream(codec, rate=RATE, options=codec_options or {})
+        stream.width, stream.height = 128, 96
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        stream.codec_context.time_base = Fraction(1, ticks)
+        audio = container.add_stream("pcm_s16le", rate=8000, layout="mono") if sound else None
+        for number in range(count):
+            frame = av.VideoFrame.from_ndarray(picture_of(number), format="bgr24")
+            frame.pts = times[number] if times else number * ticks // RATE
+            frame.time_base = Fraction(1, ticks)
+            container.mux(stream.encode(frame))
+            if audio is not None:
+                tone = av.AudioFrame.from_ndarray(
+                    np.full((1, 1600), 99, np.int16), format="s16", layout="mono"
+                )
+                tone.sample_rate, tone.pts = 8000, 1600 * number
+                container.mux(audio.encode(tone))
+        container.mux(stream.encode(None))
+        if audio is not None:
+            container.mux(audio.encode(None))
     return path
 
 

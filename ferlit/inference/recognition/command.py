@@ -80,15 +80,15 @@ def main(command: str, options: list[str]) -> None:
     unread = len(failures.unread) + len(missing)
     total = len(sources) + len(missing)
     if unread:
-        also = f", and of {len(failures.incomplete)} frames are lost" * bool(failures.incomplete)
+        also = f", and {len(failures.incomplete)} lost frames" if failures.incomplete else ""
         raise DataError(
             f"{unread} of {total} sources could not be read{also}, see above; all others were "
             "recognised"
         )
     if failures.incomplete:
         raise DataError(
-            f"of {len(failures.incomplete)} of {total} sources frames are lost, see above; all "
-            "other frames were recognised"
+            f"{len(failures.incomplete)} of {total} sources lost frames, see above; all others "
+            "were recognised"
         )
 
 

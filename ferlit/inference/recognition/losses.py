@@ -47,17 +47,17 @@ class Losses:
 
     def text(self) -> str:
         """What a message says of it."""
-        if self.unknown:
-            return (
-                f"{self.source}: {self.unknown}; frames may be missing, and the numbers after them "
-                "too low"
+        parts = []
+        if self.lost:
+            named = ", ".join(
+                f"{first if end == first + 1 else f'{first}-{end - 1}'} ({problem})"
+                for first, end, problem in self.runs[:_MOST]
             )
-        named = ", ".join(
-            f"{first if end == first + 1 else f'{first}-{end - 1}'} ({problem})"
-            for first, end, problem in self.runs[:_MOST]
-        )
-        more = ", ..." if len(self.runs) > _MOST else ""
-        return (
-            f"{self.source}: {self.lost} of {self.frames} frames are lost: {named}{more}; all "
-            "others were recognised"
-        )
+            more = ", ..." if len(self.runs) > _MOST else ""
+            parts.append(f"{self.lost} of {self.frames} frames are lost: {named}{more}")
+        if self.unknown:
+            parts.append(
+                f"{self.unknown}, so that frames may be missing unseen and the numbers after them "
+                "be too low"
+            )
+        return f"{self.source}: {'; '.join(parts)}; all others were recognised"

@@ -34,9 +34,8 @@ def read_video(source: Path | int) -> Iterator[VideoFrame]:
         return
     plan = _plan(source)
     lost: list[VideoFrame] = []
-    has_any = is_damaged = False
+    has_any = False
     for frame in read_frames(source, plan):
-        is_damaged |= frame.read is None
         if frame.read is None and not has_any:
             lost.append(frame)
             continue
@@ -49,7 +48,8 @@ def read_video(source: Path | int) -> Iterator[VideoFrame]:
         raise UnreadableImageError(
             f"{source}: no frame of it can be decoded" + (f" ({reason})" if reason else "")
         )
-    if plan.complaint and not is_damaged:
+    is_known = plan.promised > 0 or any(slot.problem for slot in plan.slots)
+    if plan.complaint and not is_known:
         problem = f"the container is damaged ({plan.complaint})"
         yield VideoFrame(frame.number + 1, frame.time, None, problem, length=0)
 

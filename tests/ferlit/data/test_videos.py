@@ -1,10 +1,8 @@
 import os
 import threading
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 import pytest
@@ -20,8 +18,8 @@ from tests.ferlit.video_files import (
     flip_bytes,
     number_of,
     packets,
-    picture_of,
     write_numbered,
+    write_with_av,
     zero_frame,
     zero_frame_and_head,
 )
@@ -162,41 +160,6 @@ def test_without_its_table_a_file_is_not_opened(ending: str, tmp_path: Path) -> 
     path.write_bytes(path.read_bytes().replace(b"moov", b"xxxx"))
     with pytest.raises(UnreadableImageError, match="moov atom not found"):
         list(read_frames(path))
-
-
-def write_with_av(
-    path: Path,
-    codec: str,
-    count: int,
-    *,
-    options: dict[str, str] | None = None,
-    codec_options: dict[str, str] | None = None,
-    times: list[int] | None = None,
-    ticks: int = 1000,
-    sound: bool = False,
-) -> Path:
-    """By PyAV, for what OpenCV does not write; times are in ticks of a second."""
-    with av.open(str(path), "w", options=options or {}) as container:
-        stream = container.add_stream(codec, rate=RATE, options=codec_options or {})
-        stream.width, stream.height = 128, 96
-        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
-        stream.codec_context.time_base = Fraction(1, ticks)
-        audio = container.add_stream("pcm_s16le", rate=8000, layout="mono") if sound else None
-        for number in range(count):
-            frame = av.VideoFrame.from_ndarray(picture_of(number), format="bgr24")
-            frame.pts = times[number] if times else number * ticks // RATE
-            frame.time_base = Fraction(1, ticks)
-            container.mux(stream.encode(frame))
-            if audio is not None:
-                tone = av.AudioFrame.from_ndarray(
-                    np.full((1, 1600), 99, np.int16), format="s16", layout="mono"
-                )
-                tone.sample_rate, tone.pts = 8000, 1600 * number
-                container.mux(audio.encode(tone))
-        container.mux(stream.encode(None))
-        if audio is not None:
-            container.mux(audio.encode(None))
-    return path
 
 
 @pytest.mark.parametrize("ending", ["mp4", "mkv", "webm"])

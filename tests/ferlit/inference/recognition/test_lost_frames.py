@@ -19,6 +19,7 @@ from tests.ferlit.video_files import (
     KINDS,
     cut,
     write_numbered,
+    write_with_av,
     zero_frame,
     zero_frame_and_head,
 )
@@ -94,7 +95,7 @@ def test_a_damaged_frame_takes_no_other_with_it(
     assert gone <= set(range(40)) - set(numbers) <= {number - 1, *gone}
     assert [row["time"] for row in faces] == pytest.approx(np.array(numbers) / 10)
     assert f"{film}: {40 - len(numbers)} of 40 frames are lost: " in errors
-    assert "of 1 of 1 sources frames are lost, see above" in errors
+    assert "1 of 1 sources lost frames, see above" in errors
     assert (answer["frames"], answer["frames_lost"]) == (len(numbers), 40 - len(numbers))
     with (tmp_path / "a.csv").open(newline="") as file:
         table = list(csv.DictReader(file))
@@ -152,7 +153,7 @@ def test_several_sources_are_told_apart(
     errors = capsys.readouterr().err
     assert "none.mp4: the video cannot be opened (moov atom not found)" in errors
     assert f"{bad}: 1 of 5 frames are lost: 2 (it is damaged)" in errors
-    assert "1 of 3 sources could not be read, and of 1 frames are lost, see above" in errors
+    assert "1 of 3 sources could not be read, and 1 lost frames, see above" in errors
     assert "good.avi" not in errors
     faces, answers = json_rows(tmp_path / "a.jsonl")
     assert len(faces) == 9
@@ -279,3 +280,24 @@ def test_the_frames_of_a_video_are_counted_by_its_library_too(
     assert 10 < len(faces) < 18
     assert "1 frames from number 7 are lost: it is damaged" in caplog.text
     assert f"frames from number {len(faces) + 1} are lost" in caplog.text
+
+
+def test_what_a_damaged_container_lost_may_be_unknown(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Matroska tells no count, and at a variable rate no frame has to be at any time."""
+    times = [0, 40, 120, 160, 500, 540, 2000, 2040, 2050, 2500, 2900, 2950, 3400, 3410]
+    film = write_with_av(tmp_path / "a.mkv", "mpeg4", 14, times=times)
+    assert recognise(trained, film, "--output", tmp_path / "a.jsonl") == 0
+    faces, _ = json_rows(tmp_path / "a.jsonl")
+    assert [row["time"] for row in faces] == pytest.approx([each / 1000 for each in times])
+    zero_frame_and_head(film, 12)
+    capsys.readouterr()
+    assert recognise(trained, film, "--output", tmp_path / "a.jsonl") == 1
+    errors = capsys.readouterr().err
+    assert "the container is damaged (" in errors
+    assert "frames may be missing unseen and the numbers after them be too low" in errors
+    faces, _ = json_rows(tmp_path / "a.jsonl")
+    numbers = [row["frame"] for row in faces]
+    assert numbers == list(range(len(numbers)))
+    assert 10 < len(numbers) < 13
