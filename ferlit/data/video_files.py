@@ -66,6 +66,8 @@ def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         stream = container.streams.best("video")
         if not isinstance(stream, VideoStream) or stream.time_base is None:
             raise UnreadableImageError("the video cannot be opened (it has no pictures)")
+        if getattr(stream, "codec_context", None) is None:
+            raise UnreadableImageError("the video cannot be opened (nobody here knows its codec)")
         yield container, stream
 
 

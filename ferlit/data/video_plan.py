@@ -28,6 +28,7 @@ _WITH_HIDDEN = ("vp8", "vp9", "av1", "libdav1d", "libvpx", "libvpx-vp9")
 _IN_FIELDS = ("h264", "hevc")  # a packet may be half a frame
 _CHUNK_HEAD = 8  # bytes of AVI between what the index points to and the frame itself
 _USUAL_RATE = 25.0
+_MOST_MISSING = 100_000  # frames; with more, a time is wrong
 _MOST_HOLES = 0.1  # of the frames; with more, the rate is not a constant one
 
 
@@ -236,7 +237,8 @@ def _by_time(
     }
     if from_zero and is_steady and times[0] > 0.5 * period:
         holes[times[0]] = round(times[0] / period)
-    if not is_steady or len(holes) > max(1, _MOST_HOLES * len(times)):
+    is_likely = len(holes) <= max(1, _MOST_HOLES * len(times))
+    if not is_steady or not is_likely or sum(holes.values()) > _MOST_MISSING:
         return list(slots), list(order), 0
     planned: list[Slot] = []
     moved: list[int] = []
@@ -244,7 +246,7 @@ def _by_time(
         missing = holes.pop(slot.time, 0) if slot.time is not None else 0
         planned.extend(
             Slot((slot.time or 0.0) - step * period, "it is not found")
-            for step in range(min(missing, len(slots)), 0, -1)
+            for step in range(missing, 0, -1)
         )
         moved.append(len(planned))
         planned.append(slot)

@@ -281,6 +281,13 @@ def test_an_index_that_does_not_fit_is_refused(tmp_path: Path) -> None:
         list(read_frames(path))
 
 
+def test_an_unknown_codec_is_refused(tmp_path: Path) -> None:
+    path = write_numbered(tmp_path / "a.mov", "MJPG", 3)
+    path.write_bytes(path.read_bytes().replace(b"jpeg", b"q?pg"))
+    with pytest.raises(UnreadableImageError, match="cannot be opened"):
+        list(read_frames(path))
+
+
 def test_a_video_that_grew_is_read_again(tmp_path: Path) -> None:
     path = write_numbered(tmp_path / "a.avi", "MJPG", 3)
     assert plan_of(path).frames == 3
