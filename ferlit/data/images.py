@@ -6,7 +6,6 @@ go on.
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import NamedTuple
@@ -181,38 +180,16 @@ def _decode(path: Path) -> NDArray[np.uint8]:
         return np.array(image.convert("L"), dtype=np.uint8)
 
 
-def count_frames(path: Path) -> int:
-    """The number of frames of a video, counted, not believed.
+def check_avi(path: Path) -> None:
+    """Refuse what is no AVI video, whatever its name; FFmpeg would follow a playlist, for one.
 
     Raises:
-        UnreadableImageError: the file is no video.
+        UnreadableImageError: it is none. The message does not name it.
     """
-    count = 0
-    try:
-        with _opened_video(path) as video:
-            while video.grab():
-                count += 1
-    except UnreadableImageError as error:
-        raise UnreadableImageError(f"{path}: {error}") from error
-    return count
-
-
-@contextmanager
-def _opened_video(path: Path) -> Iterator[cv2.VideoCapture]:
-    # FFmpeg goes by the content, and some formats, as playlists, would open other files.
     with path.open("rb") as file:
         head = file.read(12)
     if head[:4] != b"RIFF" or head[8:] != b"AVI ":
         raise UnreadableImageError("not an AVI video")
-    # A file that is no video is ours to report.
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
-    video = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-    try:
-        if not video.isOpened():
-            raise UnreadableImageError("the video cannot be opened")
-        yield video
-    finally:
-        video.release()
 
 
 def _video_picture(path: Path, place: str) -> NDArray[np.uint8]:
@@ -223,14 +200,20 @@ def _video_picture(path: Path, place: str) -> NDArray[np.uint8]:
         raise UnreadableImageError(
             f"the view {view!r}; known are {', '.join(filter(None, _VIEWS))}"
         )
-    with _opened_video(path) as video:
-        # Frame by frame: to seek is off by some frames with many codecs.
-        for frame in range(int(number) + 1):
-            if not video.grab():
-                raise UnreadableImageError(f"the video has only {frame} frames")
-        is_read, picture = video.retrieve()
-    if not is_read:
-        raise UnreadableImageError(f"frame {number} cannot be decoded")
+    check_avi(path)
+    from ferlit.data.videos import read_frames  # FFmpeg is loaded where there are videos
+
+    count = 0
+    # Frame by frame: to seek is off by some frames with many codecs.
+    for frame in read_frames(path):
+        count = frame.number + frame.length
+        if count > int(number):
+            break
+    else:
+        raise UnreadableImageError(f"the video has only {count} frames")
+    if frame.read is None:
+        raise UnreadableImageError(f"frame {number} is lost: {frame.problem}")
+    picture = frame.read()
     grey = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), dtype=np.uint8)
     return np.ascontiguousarray(_VIEWS[view](grey))
 

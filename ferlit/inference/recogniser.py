@@ -1,5 +1,6 @@
 """From pictures to faces with their expressions, by the code that prepared the training faces."""
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -16,6 +17,8 @@ from ferlit.errors import DataError
 from ferlit.inference.classifiers import Classifier, Rule, load_classifier
 from ferlit.inference.finding import Cut, FaceFinder, choose_finder
 from ferlit.inference.recognition.video import grey_frame, read_video
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Picture = NDArray[np.uint8]
@@ -126,13 +129,29 @@ class Recogniser:
             path: A file that OpenCV reads.
 
         Yields:
-            The faces of a frame, the largest first.
+            The faces of a frame, the largest first. A frame that is lost has none, and a warning
+            names it.
 
         Raises:
             DataError: the file is no video.
         """
+        lost = 0  # those behind the last one that is there are not counted
         for frames in batched(read_video(Path(path)), BATCH):
-            yield from self.classify([self.find_faces(grey_frame(frame)) for frame in frames])
+            pictures = [frame.read() for frame in frames if frame.read is not None]
+            cuts = [self.find_faces(grey_frame(picture)) for picture in pictures]
+            recognised = iter(self.classify(cuts))
+            for frame in frames:
+                if frame.read is None:
+                    logger.warning(
+                        "%s: %d frames from number %d are lost: %s",
+                        *(path, frame.length, frame.number, frame.problem),
+                    )
+                    lost += frame.length
+                    continue
+                for _ in range(lost):
+                    yield []
+                lost = 0
+                yield next(recognised)
 
     def inputs(self, cuts: Sequence[Cut]) -> NDArray[np.float32]:
         """What the network gets, (B, 1, 48, 48): the centre crops that validation and test see."""

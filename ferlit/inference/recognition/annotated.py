@@ -10,9 +10,9 @@ from PIL import Image
 
 from ferlit.errors import DataError
 from ferlit.inference.recognition.clips import Answer
-from ferlit.inference.recognition.drawing import annotate
+from ferlit.inference.recognition.drawing import annotate, placeholder
 from ferlit.inference.recognition.rows import Result
-from ferlit.inference.recognition.sources import Source
+from ferlit.inference.recognition.sources import Frame, Source
 
 # Motion JPEG is in every build of OpenCV, and a file that was cut short can still be played.
 _CODECS = {".avi": "MJPG", ".mkv": "MJPG", ".mp4": "mp4v", ".mov": "mp4v", ".m4v": "mp4v"}
@@ -34,7 +34,7 @@ class AnnotatedPicture:
         self.points = points
 
     def write(self, item: Result | Answer) -> None:
-        if isinstance(item, Result):
+        if isinstance(item, Result) and item.frame.grey is not None:
             _save(annotate(item.frame, item.faces, points=self.points), self.path)
 
     def close(self) -> None:
@@ -42,7 +42,7 @@ class AnnotatedPicture:
 
 
 class AnnotatedVideo:
-    """One video, written frame by frame.
+    """One video, written frame by frame; a grey one stands for a frame that is lost.
 
     Args:
         path: The file; its ending chooses the format.
@@ -53,20 +53,31 @@ class AnnotatedVideo:
         self.path = path
         self.points = points
         self.writer: cv2.VideoWriter | None = None
+        self.size = (0, 0)
+        self.owed: list[Frame] = []  # they are written when another one follows
 
     def write(self, item: Result | Answer) -> None:
         if isinstance(item, Answer):
+            return
+        if item.frame.grey is None:
+            self.owed.append(item.frame)
             return
         canvas = annotate(item.frame, item.faces, points=self.points)
         if self.writer is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             codec = cv2.VideoWriter.fourcc(*_CODECS[self.path.suffix.lower()])
-            size = (canvas.shape[1], canvas.shape[0])
+            self.size = (canvas.shape[1], canvas.shape[0])
             rate = item.frame.rate or _USUAL_RATE
-            self.writer = cv2.VideoWriter(str(self.path), codec, rate, size)
+            self.writer = cv2.VideoWriter(str(self.path), codec, rate, self.size)
             if not self.writer.isOpened():
                 raise DataError(f"{self.path}: OpenCV cannot write this video; take .avi")
-        self.writer.write(canvas)
+        for frame in self.owed:
+            for number in range(frame.lost):
+                self.writer.write(placeholder(self.size, f"frame {(frame.number or 0) + number}"))
+        self.owed.clear()
+        # OpenCV drops a frame of another size without a word.
+        is_same = (canvas.shape[1], canvas.shape[0]) == self.size
+        self.writer.write(canvas if is_same else cv2.resize(canvas, self.size))
 
     def close(self) -> None:
         if self.writer is not None:
@@ -93,6 +104,8 @@ class AnnotatedFolder:
         if isinstance(item, Answer):
             return
         source = item.frame.source
+        if source.kind == "picture" and item.frame.grey is None:
+            return
         if source.kind == "picture":
             path = self._path(source, PICTURES, ".png")
             AnnotatedPicture(path, points=self.points).write(item)

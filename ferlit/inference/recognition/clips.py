@@ -4,7 +4,9 @@ The frames vote by the rule of the evaluation (Liu et al. 2017, Sec. 5.3): each 
 as nobody is followed from frame to frame. A frame without a face has no vote.
 """
 
+import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +14,8 @@ import torch
 
 from ferlit.evaluation.metrics import Rule, sequence_predictions
 from ferlit.inference.recogniser import Face
+
+_NUMBERED = re.compile(r"(.*?)(\d{1,12})", re.ASCII | re.DOTALL)
 
 
 class Answer(NamedTuple):
@@ -23,6 +27,7 @@ class Answer(NamedTuple):
     with_face: int  # of the frames
     label: str  # "" where no frame has a face
     scores: dict[str, float]  # of each class the highest or the mean probability, by the rule
+    lost: int = 0  # frames that could not be read, which are not among ``frames``
 
 
 class Votes:
@@ -45,6 +50,7 @@ class Votes:
         self.classes = tuple(classes)
         self.rule = rule
         self.frames = 0
+        self.lost = 0
         self.probabilities: list[tuple[float, ...]] = []
 
     def add(self, faces: Sequence[Face]) -> None:
@@ -52,6 +58,10 @@ class Votes:
         self.frames += 1
         if faces:
             self.probabilities.append(tuple(faces[0].probabilities.values()))
+
+    def miss(self, frames: int) -> None:
+        """Some frames could not be read, and have no vote."""
+        self.lost += frames
 
     def answer(self) -> Answer:
         """What the frames so far show."""
@@ -65,4 +75,38 @@ class Votes:
             label = self.classes[int(winner[0])]
             each = votes.max(axis=0) if self.rule == "max" else votes.mean(axis=0)
             scores = dict(zip(self.classes, each.tolist(), strict=True))
-        return Answer(self.clip, self.rule, self.frames, voters, label, scores)
+        return Answer(self.clip, self.rule, self.frames, voters, label, scores, self.lost)
+
+
+def missing_numbers(names: Sequence[str]) -> list[str]:
+    """Files that numbered frames of one folder leave out between the first and the last.
+
+    Args:
+        names: Of the files; what has no number at its end, or only one of its kind, does not count.
+
+    Returns:
+        Their names; none where the numbers go in equal steps, or leave out more than they have.
+
+    >>> missing_numbers(["frame_001.png", "frame_003.png", "frame_004.png", "notes.png"])
+    ['frame_002.png']
+    >>> missing_numbers(["a10.png", "a20.png", "a30.png"])
+    []
+    """
+    kinds: dict[tuple[str, str], dict[int, int]] = {}
+    for name in names:
+        stem, dot, ending = name.rpartition(".")
+        match = _NUMBERED.fullmatch(stem)
+        if match is not None:
+            kinds.setdefault((match[1], dot + ending), {})[int(match[2])] = len(match[2])
+    missing = []
+    for (start, end), widths in kinds.items():
+        numbers = sorted(widths)
+        steps = [after - before for before, after in pairwise(numbers)]
+        if not steps:
+            continue
+        every = range(numbers[0], numbers[-1], min(steps))
+        if len(every) > 2 * len(numbers) or any(step % min(steps) for step in steps):
+            continue
+        width = min(widths.values())
+        missing += [f"{start}{each:0{width}}{end}" for each in every if each not in widths]
+    return missing

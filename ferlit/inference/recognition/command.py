@@ -11,7 +11,8 @@ _MANY = 5  # sources that are worth a progress bar
 _EPILOG = """\
 SOURCE is a picture, a pattern in quotes ('*.png', 'frames/**/*.jpg'), a folder (with all pictures
 and videos below it), a video, or the number of a camera (0). Each face gets a row: its source,
-frame, box, label and probabilities. A picture without a face gets a row without a label.
+frame, time, box, label and probabilities. A picture without a face gets a row without a label.
+Frames of a video that are lost are named, and the exit code is 1.
 
 examples:
   ferlit recognise --model runs/ckplus/version_0/checkpoints/best.ckpt portrait.jpg
@@ -75,11 +76,19 @@ def main(command: str, options: list[str]) -> None:
             redirect_stdout=False,
         ) as progress,
     ):
-        failed = recognise_sources(recogniser, sources, write, rule_of, progress)
-    if failed or missing:
+        failures = recognise_sources(recogniser, sources, write, rule_of, progress)
+    unread = len(failures.unread) + len(missing)
+    total = len(sources) + len(missing)
+    if unread:
+        also = f", and {len(failures.incomplete)} lost frames" if failures.incomplete else ""
         raise DataError(
-            f"{len(failed) + len(missing)} of {len(sources) + len(missing)} sources could not be "
-            "read, see above; all others were recognised"
+            f"{unread} of {total} sources could not be read{also}, see above; all others were "
+            "recognised"
+        )
+    if failures.incomplete:
+        raise DataError(
+            f"{len(failures.incomplete)} of {total} sources lost frames, see above; all others "
+            "were recognised"
         )
 
 

@@ -59,6 +59,22 @@ def _write(canvas: NDArray[np.uint8], text: str, corner: tuple[int, int], size: 
     cv2.putText(canvas, text, origin, _FONT, scale, _TEXT, thickness, cv2.LINE_AA)
 
 
+def placeholder(size: tuple[int, int], name: str) -> NDArray[np.uint8]:
+    """A grey picture that says that a frame is lost.
+
+    Args:
+        size: Its width and height.
+        name: Of the frame.
+
+    Returns:
+        (H, W, 3) BGR.
+    """
+    canvas = np.full((size[1], size[0], 3), 128, np.uint8)
+    scale = min(size) / 480
+    cv2.putText(canvas, f"{name} is lost", (8, size[1] // 2), _FONT, scale, _TEXT, 1, cv2.LINE_AA)
+    return canvas
+
+
 def _colour(frame: Frame) -> NDArray[np.uint8]:
     """(H, W, 3) BGR."""
     assert frame.grey is not None  # there are no faces in what cannot be read

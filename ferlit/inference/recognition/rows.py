@@ -1,7 +1,7 @@
 """Results as rows: CSV, JSON lines, or a table on the terminal.
 
 There is a row for each face (level "face"), one without a label for a picture without a face, and
-one for each sequence (level "sequence").
+one for each sequence (level "sequence"). A frame that is lost has no row.
 """
 
 import csv
@@ -18,6 +18,10 @@ from ferlit.inference.recognition.clips import Answer
 from ferlit.inference.recognition.sources import Frame
 
 _EDGES = ("left", "top", "right", "bottom")
+_COLUMNS = (
+    *("level", "source", "frame", "time", "face", *_EDGES),
+    *("detection", "label", "probability", "frames_lost"),
+)
 _ROWS_AT_ONCE = 50  # of a table; a camera's are shown at once
 
 
@@ -46,22 +50,20 @@ class CsvRows:
     """
 
     def __init__(self, file: TextIO, classes: Sequence[str]) -> None:
-        columns = ("level", "source", "frame", "face", *_EDGES, "detection", "label", "probability")
         self.file = file
-        self.writer = csv.DictWriter(file, [*columns, *classes], lineterminator="\n")
+        self.writer = csv.DictWriter(file, [*_COLUMNS, *classes], lineterminator="\n")
         self.writer.writeheader()
 
     def write(self, item: Result | Answer) -> None:
         if isinstance(item, Answer):
             score = item.scores.get(item.label)
             row = {"level": "sequence", "source": item.clip, "label": item.label}
-            self.writer.writerow({**row, "probability": score, **item.scores})
+            lost = {"frames_lost": item.lost}
+            self.writer.writerow({**row, "probability": score, **lost, **item.scores})
             return
-        common = {
-            "level": "face",
-            "source": item.frame.source.name,
-            "frame": item.frame.number,
-        }
+        if item.frame.grey is None:
+            return
+        common = _common(item.frame)
         for number, face in enumerate(item.faces):
             of_face = {
                 "face": number,
@@ -106,16 +108,15 @@ class JsonRows:
                     "rule": item.rule,
                     "frames": item.frames,
                     "frames_with_face": item.with_face,
+                    "frames_lost": item.lost,
                     "label": item.label or None,
                     "probability": item.scores.get(item.label),
                     "probabilities": item.scores,
                 }
             ]
-        common = {
-            "level": "face",
-            "source": item.frame.source.name,
-            "frame": item.frame.number,
-        }
+        if item.frame.grey is None:
+            return []
+        common = _common(item.frame)
         rows = [
             common | {"face": number} | self._face(face) for number, face in enumerate(item.faces)
         ]
@@ -150,17 +151,19 @@ class TableRows:
         if isinstance(item, Answer):
             share = _percent(item.scores[item.label]) if item.label else ""
             note = f"{item.rule} of {item.with_face} of {item.frames} frames"
-            self.rows.append((item.clip, "all", "", item.label or "no face", share, note))
-        else:
+            note += f", {item.lost} lost" if item.lost else ""
+            self.rows.append((item.clip, "all", "", "", item.label or "no face", share, note))
+        elif item.frame.grey is not None:
             name = item.frame.source.name
             number = "" if item.frame.number is None else str(item.frame.number)
+            time = "" if item.frame.time is None else f"{item.frame.time:.2f} s"
             for place, face in enumerate(item.faces):
                 second = sorted(face.probabilities.items(), key=lambda pair: -pair[1])[1:2]
                 note = "".join(f"then {label} {_percent(value)}" for label, value in second)
-                row = (name, number, str(place), face.label, _percent(face.probability), note)
-                self.rows.append(row)
+                share = _percent(face.probability)
+                self.rows.append((name, number, time, str(place), face.label, share, note))
             if not item.faces:
-                self.rows.append((name, number, "", "no face", "", ""))
+                self.rows.append((name, number, time, "", "no face", "", ""))
         is_live = isinstance(item, Result) and item.frame.source.kind == "camera"
         if is_live or isinstance(item, Answer) or len(self.rows) >= _ROWS_AT_ONCE:
             self._print()
@@ -172,10 +175,11 @@ class TableRows:
         if not self.rows:
             return
         # Fixed widths, so that the parts make one table.
-        room = max(self.console.width - 72, 16)
+        room = max(self.console.width - 83, 16)
         table = Table(box=None, show_header=self.is_first, pad_edge=False)
         table.add_column("source", width=room, no_wrap=True)
         table.add_column("frame", width=6, justify="right")
+        table.add_column("time", width=10, justify="right")
         table.add_column("face", width=4, justify="right")
         table.add_column("expression", width=11)
         table.add_column("", width=5, justify="right")
@@ -186,6 +190,16 @@ class TableRows:
         self.console.print(table)
         self.rows.clear()
         self.is_first = False
+
+
+def _common(frame: Frame) -> dict[str, Any]:
+    """What all rows of a frame have."""
+    return {
+        "level": "face",
+        "source": frame.source.name,
+        "frame": frame.number,
+        "time": frame.time,
+    }
 
 
 def _percent(value: float) -> str:

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferlit.data.images import UnreadableImageError
+from ferlit.data.video_files import is_video
 from ferlit.inference.recogniser import as_grey
-from ferlit.inference.recognition.video import grey_frame, is_video, measure, name_of, read_video
+from ferlit.inference.recognition.video import grey_frame, measure, name_of, read_video
 
 PICTURE_ENDINGS = (
     *(".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif"),
@@ -57,20 +58,26 @@ class Source:
         if self.kind == "picture" and isinstance(self.place, Path):
             yield Frame(self, None, as_grey(self.place))
             return
-        rate = measure(self.place)[1] if self.kind == "video" else 0.0
-        for number, frame in enumerate(read_video(self.place)):
-            yield Frame(self, number, grey_frame(frame), frame, rate)
+        rate = measure(self.place)[1] if isinstance(self.place, Path) else 0.0
+        for number, time, read, problem, length in read_video(self.place):
+            if read is None:
+                yield Frame(self, number, None, time=time, error=problem, lost=length)
+            else:
+                colour = read()
+                yield Frame(self, number, grey_frame(colour), colour, rate, time)
 
 
 class Frame(NamedTuple):
-    """A picture, or one of a video."""
+    """A picture, or one of a video, or several of a video that are lost for one reason."""
 
     source: Source
     number: int | None  # in the video, from 0
     grey: NDArray[np.uint8] | None  # (H, W); None where it cannot be read
     colour: NDArray[np.uint8] | None = None  # (H, W, 3) BGR, of a video
     rate: float = 0.0  # frames a second, of a video
+    time: float | None = None  # seconds since the start of the video or camera
     error: str = ""
+    lost: int = 0  # how many frames of the video are
 
 
 def frames_of(sources: Sequence[Source]) -> Iterator[Frame]:

@@ -1,8 +1,8 @@
 """Videos and cameras, a frame at a time."""
 
-import logging
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -10,81 +10,58 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferlit.data.images import UnreadableImageError
-
-logger = logging.getLogger(__name__)
-
-# A video is told by its content: FFmpeg would follow playlists to other files.
-_STARTS = {
-    0: (b"\x1a\x45\xdf\xa3", b"\x00\x00\x01\xba", b"\x30\x26\xb2\x75", b"FLV", b"OggS"),
-    4: (b"ftyp", b"moov", b"mdat", b"wide", b"free"),
-    8: (b"AVI ",),
-}
-_PICTURES = (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1", b"ftypavif", b"ftypavis")
-_PACKET, _SYNC = 188, 0x47  # of an MPEG transport stream
-_USUAL_RATE = 25.0
-_ENDED_EARLY = 0.9  # the number of frames that a video says it has is off by a few in some formats
+from ferlit.data.video_files import is_video
+from ferlit.data.video_plan import Plan, plan_of
+from ferlit.data.videos import VideoFrame, read_frames
 
 
-def is_video(path: Path) -> bool:
-    """Whether a file is a video: AVI, MP4, QuickTime, Matroska, WebM, MPEG, ASF, FLV or Ogg.
-
-    >>> from tempfile import TemporaryDirectory
-    >>> with TemporaryDirectory() as folder:
-    ...     path = Path(folder, "film.mp4")
-    ...     _ = path.write_bytes(b"#EXTM3U")
-    ...     is_video(path)
-    False
-    """
-    try:
-        with path.open("rb") as file:
-            head = file.read(_PACKET + 1)
-    except OSError:
-        return False
-    if head[4:12] in _PICTURES:
-        return False
-    is_stream = len(head) > _PACKET and head[0] == head[_PACKET] == _SYNC
-    return is_stream or any(head.startswith(marks, at) for at, marks in _STARTS.items())
-
-
-def read_video(source: Path | int) -> Iterator[NDArray[np.uint8]]:
+def read_video(source: Path | int) -> Iterator[VideoFrame]:
     """The frames of a video or a camera.
 
     Args:
         source: A file, or the number of a camera.
 
     Yields:
-        (H, W, 3) BGR.
+        Each frame with its number; those of a file that are lost are among them. Where a file is
+        damaged and nothing tells how many frames it lost, one of length 0 comes last.
 
     Raises:
-        UnreadableImageError: it cannot be opened, or has no frame that can be decoded.
+        UnreadableImageError: it cannot be opened, has no frame that can be decoded, or is a camera
+            that gives no more pictures.
     """
-    with opened(source) as video:
-        expected = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
-        count = 0
-        while True:
-            is_read, frame = video.read()
-            if not is_read:
-                break
-            count += 1
-            yield np.asarray(frame, dtype=np.uint8)
-    if count == 0:
-        raise UnreadableImageError(f"{name_of(source)}: no frame of it can be decoded")
-    if count < _ENDED_EARLY * expected:
-        logger.warning(
-            "%s: it ended after %d of %d frames; is it damaged?", name_of(source), count, expected
+    if isinstance(source, int):
+        yield from _camera(source)
+        return
+    plan = _plan(source)
+    lost: list[VideoFrame] = []
+    has_any = False
+    for frame in read_frames(source, plan):
+        if frame.read is None and not has_any:
+            lost.append(frame)
+            continue
+        yield from lost
+        lost.clear()
+        has_any = True
+        yield frame
+    if not has_any:
+        reason = plan.complaint or (lost[0].problem if lost else "")
+        raise UnreadableImageError(
+            f"{source}: no frame of it can be decoded" + (f" ({reason})" if reason else "")
         )
+    is_known = plan.promised > 0 or any(slot.problem for slot in plan.slots)
+    if plan.complaint and not is_known:
+        problem = f"the container is damaged ({plan.complaint})"
+        yield VideoFrame(frame.number + 1, frame.time, None, problem, length=0)
 
 
-def measure(source: Path | int) -> tuple[int, float]:
-    """How many frames a video says it has (0 where it does not), and how many a second.
+def measure(source: Path) -> tuple[int, float]:
+    """How many frames a video should have, and how many a second.
 
     Raises:
         UnreadableImageError: it cannot be opened.
     """
-    with opened(source) as video:
-        count = max(int(video.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
-        rate = float(video.get(cv2.CAP_PROP_FPS))
-    return count, rate if 1 <= rate <= 1000 else _USUAL_RATE
+    plan = _plan(source)
+    return plan.frames, plan.rate
 
 
 def grey_frame(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -101,25 +78,36 @@ def name_of(source: Path | int) -> str:
     return f"camera {source}" if isinstance(source, int) else str(source)
 
 
-@contextmanager
-def opened(source: Path | int) -> Iterator[cv2.VideoCapture]:
-    """A video or a camera, closed in the end.
+def _plan(path: Path) -> Plan:
+    if not is_video(path):
+        reason = "not a video of a known kind" if path.is_file() else "there is no such file"
+        raise UnreadableImageError(f"{path}: {reason}")
+    try:
+        return plan_of(path)
+    except UnreadableImageError as error:
+        raise UnreadableImageError(f"{path}: {error}") from error
 
-    Raises:
-        UnreadableImageError: it cannot be opened.
-    """
+
+def _camera(number: int) -> Iterator[VideoFrame]:
     # What cannot be opened is ours to report.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
-    if isinstance(source, int):
-        video = cv2.VideoCapture(source)
-    elif not is_video(source):
-        reason = "not a video of a known kind" if source.is_file() else "there is no such file"
-        raise UnreadableImageError(f"{source}: {reason}")
-    else:
-        video = cv2.VideoCapture(str(source), cv2.CAP_FFMPEG)
+    camera = cv2.VideoCapture(number)
     try:
-        if not video.isOpened():
-            raise UnreadableImageError(f"{name_of(source)}: it cannot be opened")
-        yield video
+        if not camera.isOpened():
+            raise UnreadableImageError(f"{name_of(number)}: it cannot be opened")
+        start = time.monotonic()
+        count = 0
+        while True:
+            is_read, picture = camera.read()
+            now = time.monotonic()
+            if not is_read:
+                raise UnreadableImageError(
+                    f"{name_of(number)}: it gives no picture any more, after {count} frames in "
+                    f"{now - start:.1f} s; is it unplugged?"
+                )
+            start = start if count else now
+            read = partial(np.asarray, picture, np.uint8)
+            yield VideoFrame(count, round(now - start, 6), read)
+            count += 1
     finally:
-        video.release()
+        camera.release()

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from ferlit.data.databases.mmi import CODES
+from ferlit.data.databases.mmi_annotations import CODES
 from ferlit.data.synthetic.drafts import new_tree
 from ferlit.data.synthetic.person import Person
 from ferlit.data.synthetic.trees._laboratory import Picture, face_of

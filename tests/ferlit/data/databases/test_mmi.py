@@ -2,6 +2,7 @@ import itertools
 import logging
 import shutil
 import string
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,12 +12,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ferlit.data.databases.mmi import MMI, PUBLISHED, read_emotion, read_mmi
+from ferlit.data.databases.mmi import MMI, PUBLISHED, read_mmi
+from ferlit.data.databases.mmi_annotations import read_emotion
 from ferlit.data.images import read_image
 from ferlit.data.records import EXPRESSIONS, unread_files
 from ferlit.data.synthetic import Person, draw_face
 from ferlit.data.synthetic.trees.mmi import write_mmi
 from ferlit.errors import DataError
+from tests.ferlit.video_files import (
+    flip_bytes,
+    number_of,
+    write_numbered,
+    zero_frame,
+    zero_frame_and_head,
+)
 
 
 @pytest.fixture(scope="module")
@@ -365,6 +374,142 @@ def test_every_name_of_a_video_is_read_or_unread(name: str, small_video: bytes) 
         assert named == {"Sessions/1/S030-001.avi", f"Sessions/2/{name[:99]}.avi"}
         person = records.loc[records["expression"] == "disgust", "identity"]
         assert set(person) <= {name[:4].upper()}
+
+
+def put(root: Path, video: Path, emotion: str = "1") -> Path:
+    """A session of S030 with a video whose frames show their numbers."""
+    folder = root / "Sessions" / "1"
+    folder.mkdir(parents=True)
+    path = folder / "S030-001.avi"
+    shutil.copy(video, path)
+    path.with_suffix(".xml").write_text(annotation(emotion))
+    add_session(root, "2", "S031-001", annotation("2"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def numbered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("numbered")
+    return {
+        codec: write_numbered(folder / f"{codec}.avi", codec, 40)
+        for codec in ("MJPG", "XVID", "HFYU", "I420")
+    }
+
+
+def pictures(root: Path) -> list[int]:
+    """What the records of S030 show."""
+    records = MMI.read(root)
+    names = records.loc[records["identity"] == "S030", "image"]
+    turned = [np.rot90(read_image(root, name)) for name in names]
+    return [number_of(picture) for picture in turned]
+
+
+@pytest.mark.parametrize("codec", ["MJPG", "XVID", "HFYU", "I420"])
+def test_a_cut_video_is_left_out_or_shows_its_true_middle(
+    codec: str, numbered: dict[str, Path], tmp_path: Path
+) -> None:
+    path = put(tmp_path, numbered[codec])
+    assert pictures(tmp_path) == [19, 20, 21]
+    content = path.read_bytes()
+    for share in (0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.98, 0.999):
+        path.write_bytes(content[: int(len(content) * share)])
+        unread = unread_files(MMI.read(tmp_path))
+        assert pictures(tmp_path) in ([], [19, 20, 21])
+        assert pictures(tmp_path) or "Sessions/1/S030-001.avi" in unread
+        if share < 0.6:
+            assert pictures(tmp_path) == []
+        if share < 0.9 and codec != "XVID":
+            assert "its header tells 40 frames" in unread["Sessions/1/S030-001.avi"]
+
+
+@pytest.mark.parametrize("damage", [zero_frame, zero_frame_and_head, flip_bytes])
+@pytest.mark.parametrize(("codec", "number"), [("MJPG", 20), ("XVID", 20), ("XVID", 14)])
+def test_a_video_whose_middle_is_damaged_is_left_out(
+    codec: str,
+    number: int,
+    damage: Callable[[Path, int], None],
+    numbered: dict[str, Path],
+    tmp_path: Path,
+) -> None:
+    """Frames 19 to 21 of XVID rest on frame 14."""
+    damage(put(tmp_path, numbered[codec]), number)
+    records = MMI.read(tmp_path)
+    assert set(records["identity"]) == {"S031"}
+    reason = unread_files(records)["Sessions/1/S030-001.avi"]
+    assert "of 40, one of the middle three, is lost: it" in reason
+
+
+@pytest.mark.parametrize("damage", [zero_frame, zero_frame_and_head, flip_bytes])
+@pytest.mark.parametrize(
+    ("codec", "number"), [("MJPG", 3), ("MJPG", 30), ("XVID", 3), ("XVID", 39)]
+)
+def test_other_frames_that_are_damaged_are_named_and_move_nothing(
+    codec: str,
+    number: int,
+    damage: Callable[[Path, int], None],
+    numbered: dict[str, Path],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    damage(put(tmp_path, numbered[codec]), number)
+    assert pictures(tmp_path) == [19, 20, 21]
+    assert "of 40 frames are lost, but none of the middle three; the first is" in caplog.text
+
+
+@pytest.mark.parametrize(("told", "is_kept"), [(30, False), (38, False), (41, True), (42, False)])
+def test_the_count_of_the_header_is_compared(
+    told: int, is_kept: bool, numbered: dict[str, Path], tmp_path: Path
+) -> None:
+    path = put(tmp_path, numbered["MJPG"])
+    content = bytearray(path.read_bytes())
+    at = content.index(b"strh") + 40  # dwLength
+    content[at : at + 4] = told.to_bytes(4, "little")
+    path.write_bytes(content)
+    assert pictures(tmp_path) == ([19, 20, 21] if is_kept else [])
+    if not is_kept:
+        reason = unread_files(MMI.read(tmp_path))["Sessions/1/S030-001.avi"]
+        assert f"its header tells {told} frames and its index 40" in reason
+
+
+@pytest.mark.parametrize(
+    ("attributes", "reason"),
+    [
+        ('Subject="S031"', "it is of the person S031, but the video's name says S030"),
+        ('Session="7" Subject="S030"', "it is of the session 7, but lies in the folder 1"),
+    ],
+)
+def test_an_annotation_of_another_session_is_unread(
+    attributes: str, reason: str, numbered: dict[str, Path], tmp_path: Path
+) -> None:
+    path = put(tmp_path, numbered["MJPG"])
+    text = annotation("1")
+    path.with_suffix(".xml").write_text(text.replace("<Session>", f"<Session {attributes}>"))
+    assert unread_files(MMI.read(tmp_path)) == {"Sessions/1/S030-001.xml": reason}
+
+
+@pytest.mark.parametrize("attributes", ['Subject="s030" Session="001"', 'Subject="30"', ""])
+def test_other_ways_to_tell_the_session_are_no_contradiction(
+    attributes: str, numbered: dict[str, Path], tmp_path: Path
+) -> None:
+    path = put(tmp_path, numbered["MJPG"])
+    text = annotation("1")
+    path.with_suffix(".xml").write_text(text.replace("<Session>", f"<Session {attributes}>"))
+    assert pictures(tmp_path) == [19, 20, 21]
+
+
+@pytest.mark.parametrize(("marker", "is_warned"), [(40, False), (41, True)])
+def test_action_units_behind_the_last_frame_are_warned_of(
+    marker: int,
+    is_warned: bool,
+    numbered: dict[str, Path],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    path = put(tmp_path, numbered["MJPG"])
+    units = f'<a><ActionUnit Number="4"><Marker Frame="{marker}"/></ActionUnit></a>'
+    (path.parent / "S030-001-oao_aucs.xml").write_text(units)
+    MMI.read(tmp_path)
+    assert ("it marks frame 41, but the video has 40" in caplog.text) == is_warned
 
 
 def test_one_damaged_file_spoils_only_its_own_session(root: Path) -> None:
