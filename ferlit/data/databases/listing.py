@@ -1,7 +1,8 @@
 """Files of a database: in order, without what systems leave there, and never outside the root."""
 
+import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from ferlit.errors import DataError
@@ -12,6 +13,7 @@ IMAGES = frozenset(
 _ROW = re.compile(r"\.\w+#\d+$", re.ASCII)
 _STRAYS = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 _MOST_REASONS = 3
+logger = logging.getLogger(__name__)
 
 
 def is_stray(name: str) -> bool:
@@ -81,6 +83,17 @@ def file_below(root: Path, name: str) -> str:
     if not is_file:
         raise DataError(f"there is no file {name[:200]!r}")
     return path.as_posix() + has_place + place
+
+
+def warn_of_unused(root: Path, used: Iterable[Path], others: Iterable[Path]) -> None:
+    """Warn where a copy holds more than one form of a database, of which one is read."""
+    if left := [below(root, path) for path in others]:
+        logger.warning(
+            "%s: %s is read; not used: %s",
+            root,
+            " with ".join(below(root, path) for path in used),
+            ", ".join(left),
+        )
 
 
 def nothing_read(message: str, unread: Mapping[str, str]) -> DataError:
