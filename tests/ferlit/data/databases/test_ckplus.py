@@ -1,4 +1,5 @@
 import logging
+import re
 import shutil
 from pathlib import Path
 
@@ -115,7 +116,80 @@ def test_frames_are_ordered_by_number_whatever_their_digits(tmp_path: Path) -> N
     folder = tmp_path / "cohn-kanade-images" / "S005" / "001"
     for frame in ("0000009", "10"):
         (folder / f"S005_001_{frame}.JPG").touch()
-    assert CKPLUS.read(tmp_path)["frame"].tolist() == [2, 9, 10]
+    (folder / "S005_001_08.png").touch()
+    emotion = tmp_path / "Emotion" / "S005" / "001"
+    (emotion / "S005_001_00000002_emotion.txt").rename(emotion / "S005_001_010_emotion.txt")
+    (tmp_path / "FACS").rename(tmp_path / "elsewhere")
+    assert CKPLUS.read(tmp_path)["frame"].tolist() == [8, 9, 10]
+
+
+def renamed(root: Path, name: str, old: str, new: str) -> Path:
+    path = root / name
+    return path.rename(path.with_name(path.name.replace(old, new)))
+
+
+IMAGE = "cohn-kanade-images/S010/004/S010_004_000000{}.png"
+EMOTION = "Emotion/S010/004/S010_004_00000017_emotion.txt"
+
+
+@pytest.mark.parametrize(
+    ("lost", "reason"),
+    [
+        ([17], "its name tells that frame 17 is the peak, but the last image is that of frame 16"),
+        (range(4, 18), "its name tells that frame 17 is the peak, but the last image is .* 3;"),
+        ([16], "the image of frame 16, one of the last 3, is missing; unpack the archives"),
+        ([15], "the image of frame 15, one of the last 3, is missing"),
+        ([15, 16], "the image of frame 15, one of the last 3, is missing"),
+    ],
+)
+def test_other_frames_never_take_the_place_of_the_peak(
+    lost: list[int], reason: str, root: Path
+) -> None:
+    for frame in lost:
+        (root / f"cohn-kanade-images/S010/004/S010_004_{frame:08d}.png").unlink()
+    records = CKPLUS.read(root)
+    assert set(records["sequence"]) == {"S005_001", "S999_001", "S999_003"}
+    ((name, why),) = unread_files(records).items()
+    assert name == EMOTION
+    assert re.match(reason, why)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("FACS/S010/004/S010_004_00000017_facs.txt", "the folder FACS has frame 19"),
+        (EMOTION, "the last image is that of frame 17"),
+        (IMAGE.format(17), "the last image is that of frame 19"),
+    ],
+)
+def test_names_that_tell_another_peak_cost_the_sequence(name: str, reason: str, root: Path) -> None:
+    path = renamed(root, name, "17", "19")
+    records = CKPLUS.read(root)
+    assert "S010_004" not in set(records["sequence"])
+    assert len(records) == 8
+    ((place, why),) = unread_files(records).items()
+    assert place == (path.relative_to(root).as_posix() if "Emotion" in name else EMOTION)
+    assert reason in why
+
+
+def test_landmarks_after_the_peak_cost_the_sequence(root: Path) -> None:
+    path = root / "Landmarks/S005/001/S005_001_00000012_landmarks.txt"
+    path.touch()
+    records = CKPLUS.read(root)
+    assert "S005_001" not in set(records["sequence"])
+    (why,) = unread_files(records).values()
+    assert "frame 11 is the peak, but the folder Landmarks has frame 12" in why
+
+
+def test_frames_missing_before_the_last_three_are_warned_of(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (root / IMAGE.format("09")).unlink()
+    records = CKPLUS.read(root)
+    assert records.loc[records["sequence"] == "S010_004", "frame"].tolist() == [15, 16, 17]
+    assert "1 sequences lack frames before their last three, which are read: S010_004" in (
+        caplog.text
+    )
 
 
 @pytest.mark.parametrize("code", range(8))

@@ -121,7 +121,7 @@ def test_rows_in_another_order_show_in_their_own_expressions(tmp_path: Path) -> 
         (VOTES, edited(36, "PublicTest", "PrivateTest"), "row 36 .*'PublicTest' with the picture"),
         (PICTURES, edited(3, "Training", "Test"), "row 3 .*: the Usage is 'Test' with the picture"),
         (VOTES, edited(8, "fer0000007.png", ""), r"row 8 .*: votes on an expression \(.*no name"),
-        (VOTES, edited(8, "0000007", "0000031"), "row 9 .*: fer0000008.png comes after fer0000031"),
+        (VOTES, edited(8, "0000007", "0000031"), "row 8 .*: fer0000031.png follows fer0000006"),
     ],
 )
 def test_a_single_value_that_disagrees(
