@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ferlit.data.texts import composed
 from ferlit.errors import DataError
 
 EXPRESSIONS = (
@@ -39,6 +40,7 @@ EXPRESSIONS = (
 SPLITS = ("train", "val", "test")
 COLUMNS = ("image", "expression", "identity", "sequence", "frame", "split", "landmarks")
 
+_NAMES = ("identity", "sequence")
 _UNREAD = "unread"
 
 # The names that databases give to the expressions, in their folders and annotations.
@@ -76,7 +78,8 @@ def record_table(
     """A table with all columns and their types; what a row leaves out is unknown.
 
     Args:
-        rows: The records.
+        rows: The records. Names of persons and recordings are brought to one form, see
+            `ferlit.data.texts.composed`.
         unread: Files below the root that could not be read, each with the reason. They travel with
             the table, see `unread_files`.
 
@@ -86,6 +89,8 @@ def record_table(
     rows = list(rows)
     columns = {column: [row.get(column) for row in rows] for column in COLUMNS}
     frame = pd.Series([int(number or 0) for number in columns.pop("frame")], dtype="int64")
+    for column in _NAMES:
+        columns[column] = [composed(str(value or "")) for value in columns[column]]
     texts = {
         column: pd.Series([value or "" for value in values], dtype=object)
         for column, values in columns.items()

@@ -43,9 +43,28 @@ from ferlit.errors import DataError
 CODES = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt")
 OTHERS = {8: "none", 9: "uncertain", 10: "non-face"}
 # By whether contempt is among the classes.
+_BY_EXPRESSION = {
+    "neutral": 75_374,
+    "anger": 25_382,
+    "disgust": 4_303,
+    "fear": 6_878,
+    "happiness": 134_915,
+    "sadness": 25_959,
+    "surprise": 14_590,
+}
 PUBLISHED = {
-    "yes": Published("images", total=291_651, splits={"train": 287_651, "val": 4_000}),
-    "no": Published("images", total=287_401, splits={"train": 283_901, "val": 3_500}),
+    "yes": Published(
+        "images",
+        total=291_651,
+        expressions=_BY_EXPRESSION | {"contempt": 4_250},
+        splits={"train": 287_651, "val": 4_000},
+    ),
+    "no": Published(
+        "images",
+        total=287_401,
+        expressions=_BY_EXPRESSION,
+        splits={"train": 283_901, "val": 3_500},
+    ),
 }
 _SETS = {"train": "train_set", "val": "val_set"}
 _LISTS = {"train": "training.csv", "val": "validation.csv"}

@@ -69,7 +69,9 @@ def list_rows(path: Path, place: str, unread: dict[str, str]) -> Iterator[ListRo
             has_landmarks = POINTS in columns or set(BOX) <= set(columns)
             for number, (_, line) in enumerate(rows):
                 fields = _fields(line)
-                if len(fields) == len(columns):
+                if any("\udc80" <= sign <= "\udcff" for sign in line):
+                    unread[f"{place}#{number}"] = "the row is not UTF-8; save the list as UTF-8"
+                elif len(fields) == len(columns):
                     name, width, expression = (fields[column] for column in wanted)
                     yield ListRow(f"{place}#{number}", name, width, expression, has_landmarks)
                 else:
@@ -180,7 +182,7 @@ def _lines(file: BinaryIO) -> Iterator[tuple[int, str]]:
 
 def _text(line: bytes, offset: int) -> str:
     """A line; the first one without the byte order mark that spreadsheets put there."""
-    text = line.decode(errors="replace")
+    text = line.decode(errors="surrogateescape")
     return text if offset else text.removeprefix("\ufeff")
 
 

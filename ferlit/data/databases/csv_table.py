@@ -10,6 +10,7 @@ and is empty where the label is withheld::
 """
 
 import csv
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from ferlit.data.databases.base import Database, Option
 from ferlit.data.databases.folder import SPLIT_NAMES
 from ferlit.data.databases.listing import file_below, nothing_read
 from ferlit.data.records import COLUMNS, canonical_expression, record_table
+from ferlit.data.texts import composed, read_text
 from ferlit.errors import DataError
 
 _NEEDED = ("image", "expression")
@@ -83,19 +85,17 @@ def read_csv_table(root: Path, *, table: str = "records.csv") -> pd.DataFrame:
 def _fields(path: Path) -> Iterator[dict[str, str]]:
     """The rows by column, without the spaces around the values."""
     try:
-        # utf-8-sig: spreadsheets put a byte order mark before the first name.
-        with path.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
-            rows = csv.reader(lines)
-            header = [name.strip() for name in next(rows, [])]
-            missing = [name for name in _NEEDED if name not in header]
-            if missing:
-                raise DataError(
-                    f"{path}: there is no column {' and no column '.join(missing)}; the first line "
-                    f"is {','.join(header)[:80]!r}"
-                )
-            for row in rows:
-                if row:
-                    yield dict(zip(header, (value.strip() for value in row), strict=False))
+        rows = csv.reader(io.StringIO(read_text(path), newline=""))
+        header = [name.strip() for name in next(rows, [])]
+        missing = [name for name in _NEEDED if name not in header]
+        if missing:
+            raise DataError(
+                f"{path}: there is no column {' and no column '.join(missing)}; the first line "
+                f"is {','.join(header)[:80]!r}"
+            )
+        for row in rows:
+            if row:
+                yield dict(zip(header, (value.strip() for value in row), strict=False))
     except (OSError, csv.Error) as error:
         raise DataError(f"{path}: the CSV file cannot be read ({error})") from error
 
@@ -119,8 +119,8 @@ def _row(root: Path, fields: dict[str, str]) -> _Row:
     return {
         "image": file_below(root, values["image"]),
         "expression": canonical_expression(values["expression"]) if values["expression"] else "",
-        "identity": values["identity"],
-        "sequence": values["sequence"],
+        "identity": composed(values["identity"]),
+        "sequence": composed(values["sequence"]),
         "frame": int(number[1]),
         "split": SPLIT_NAMES[split.lower()] if split else "",
         "landmarks": file_below(root, points) if points else "",

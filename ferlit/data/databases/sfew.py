@@ -26,6 +26,7 @@ from ferlit.data.databases.base import Database, Option
 from ferlit.data.databases.counts import Published
 from ferlit.data.databases.listing import below, image_files, is_stray, nothing_read
 from ferlit.data.records import canonical_expression, record_table
+from ferlit.data.texts import composed, read_text
 from ferlit.errors import DataError
 
 CLASSES = ("neutral", "anger", "disgust", "fear", "happiness", "sadness", "surprise")
@@ -109,7 +110,7 @@ def read_sfew(root: Path, *, exclude: Path | None = None) -> pd.DataFrame:
 
 def _names_of(row: _Row) -> set[str]:
     """How a list may call the image: with or without the suffix."""
-    path = PurePath(row["image"])
+    path = PurePath(composed(row["image"]))
     return {path.name, path.stem}
 
 
@@ -169,13 +170,13 @@ def _expression(folder: str) -> str | None:
 
 def _names_in(path: Path) -> set[str]:
     try:
-        lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+        lines = read_text(path).splitlines()
     except OSError as error:
         raise DataError(
             f"{path}: the list of images to exclude cannot be read ({error.strerror}); give a text "
             "file with a name a line"
         ) from error
-    return {line.strip() for line in lines if line.strip()}
+    return {composed(line) for line in lines if line.strip()}
 
 
 SFEW = Database(

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from ferlit.data.databases.ckplus import CKPLUS, CODES, PUBLISHED, read_ckplus, read_emotion
 from ferlit.data.databases.counts import check_counts
+from ferlit.data.databases.fer2013 import CODES as FER2013_CODES
+from ferlit.data.databases.fer2013 import PUBLISHED as FER2013_PUBLISHED
 from ferlit.data.records import EXPRESSIONS, record_table, unread_files
 from ferlit.data.synthetic import write_ckplus
 from ferlit.errors import DataError
@@ -412,6 +414,32 @@ def test_other_counts_of_a_whole_copy_are_a_warning(caplog: pytest.LogCaptureFix
         "ckplus: 325 sequences of 118 subjects; the published database has 327 of 118; "
         "anger 43 instead of 45"
     )
+
+
+@pytest.mark.parametrize("by", [1, 3])
+def test_labels_with_the_counts_of_others_are_refused(by: int) -> None:
+    rows = published()
+    names = list(PUBLISHED.expressions)
+    shifted = {name: names[(k + by) % len(names)] for k, name in enumerate(names)}
+    for row in rows:
+        row["expression"] = shifted[str(row["expression"])]
+    message = r"counts are those of other expressions \(anger has \d+ as .* should.*exchanged"
+    with pytest.raises(DataError, match=message):
+        check_counts(record_table(rows), PUBLISHED, "ckplus")
+    check_counts(record_table(rows[:280]), PUBLISHED, "ckplus")  # a part has any counts
+
+
+def test_a_whole_copy_of_another_database_shows_exchanged_labels_too() -> None:
+    """FER2013's codes read in the order of its class folders, with some rows lost."""
+    order = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
+    read_as = dict(zip(FER2013_CODES, order, strict=True))
+    rows = [
+        {"image": f"{name}{k}", "expression": read_as[name], "split": "train"}
+        for name, count in FER2013_PUBLISHED.expressions.items()
+        for k in range(count - 9)
+    ]
+    with pytest.raises(DataError, match="sadness has 3,993 as surprise should"):
+        check_counts(record_table(rows), FER2013_PUBLISHED, "fer2013")
 
 
 def test_a_part_of_the_database_gets_one_line(root: Path, caplog: pytest.LogCaptureFixture) -> None:
