@@ -10,8 +10,10 @@ landmarks of a face in its lists::
 
 and the new one faces of 224 x 224 pixels, each with files of annotations::
 
-    train_set/images/0.jpg       train_set/annotations/0_exp.npy (0_val, 0_aro, 0_lnd: not used)
-    val_set/images/0.jpg         val_set/annotations/0_exp.npy
+    train_set/images/0.jpg       train_set/annotations/0_exp.npy, 0_val.npy (0_aro, 0_lnd: not used)
+    val_set/images/0.jpg         val_set/annotations/0_exp.npy, 0_val.npy
+
+The valence is looked at to see whether the codes are AffectNet's own.
 
 The pictures of the new form are cut to the face, so they can be prepared with ``--landmarks none``;
 those of the old one are registered by their own landmarks, or by the box where a row has none.
@@ -27,6 +29,7 @@ import numpy as np
 import pandas as pd
 
 from ferlit.data.databases.affectnet_lists import check_width, list_rows
+from ferlit.data.databases.affectnet_valence import doubt_of_codes
 from ferlit.data.databases.base import Database, Option
 from ferlit.data.databases.counts import Published
 from ferlit.data.databases.listing import (
@@ -35,6 +38,7 @@ from ferlit.data.databases.listing import (
     image_files,
     is_stray,
     nothing_read,
+    warn_of_unused,
 )
 from ferlit.data.records import record_table
 from ferlit.errors import DataError
@@ -70,7 +74,8 @@ _SETS = {"train": "train_set", "val": "val_set"}
 _LISTS = {"train": "training.csv", "val": "validation.csv"}
 _LIST_FOLDERS = ("Manually_Annotated_file_lists", "")
 _IMAGE_FOLDERS = ("Manually_Annotated_Images", "Manually_Annotated/Manually_Annotated_Images")
-_ANNOTATION = "_exp.npy"
+_ANNOTATION, _VALENCE = "_exp.npy", "_val.npy"
+_MOST_VALENCES = 2_000  # of a set that are looked at, evenly spread
 _LAYOUT = (
     "Manually_Annotated_file_lists/training.csv and Manually_Annotated_Images, or "
     "train_set/images and train_set/annotations"
@@ -82,14 +87,16 @@ class _Found(NamedTuple):
     image: str  # below the root
     code: int
     split: str
+    valence: str  # "" where it was not looked at
     landmarks: str = ""  # the row of a list
 
 
 def read_affectnet(root: Path, *, contempt: str = "yes") -> pd.DataFrame:
     """Read AffectNet in either of its forms; the new one is preferred.
 
-    A row, an annotation or a picture that cannot be used is listed as unread; what is annotated as
-    no expression, as uncertain or as no face is left out.
+    A row, an annotation or a picture that cannot be used is listed as unread, as is a row that
+    repeats an earlier one; what is annotated as no expression, as uncertain or as no face is left
+    out.
 
     Args:
         root: The folder with ``train_set`` and ``val_set``, or with the lists and pictures of the
@@ -100,7 +107,9 @@ def read_affectnet(root: Path, *, contempt: str = "yes") -> pd.DataFrame:
         The record table.
 
     Raises:
-        DataError: it is in neither form, or not one picture with an expression is there.
+        DataError: it is in neither form, not one picture with an expression is there, or its
+            annotations contradict each other: two codes for one picture, a picture in both lists,
+            or codes that the valence speaks against.
 
     >>> read_affectnet(Path("nowhere"))
     Traceback (most recent call last):
@@ -108,8 +117,15 @@ def read_affectnet(root: Path, *, contempt: str = "yes") -> pd.DataFrame:
     ferlit.errors.DataError: nowhere: there is no AffectNet, that is Manually_Annotated...
     """
     unread: dict[str, str] = {}
-    is_new = any((root / name).is_dir() for name in _SETS.values())
-    found = list((_new_form if is_new else _old_form)(root, unread))
+    sets = [root / name for name in _SETS.values() if (root / name).is_dir()]
+    if sets:
+        warn_of_unused(root, sets, _lists(root).values())
+    found = list((_new_form if sets else _old_form)(root, unread))
+    if doubt := doubt_of_codes((picture.code, picture.valence) for picture in found):
+        raise DataError(
+            f"{root}: {doubt}, so that the codes are not those of AffectNet (0 neutral, 1 "
+            "happiness, 2 sadness ...); take the annotations as they were published"
+        )
     others = Counter(picture.code for picture in found if picture.code in OTHERS)
     if others:
         counts = ", ".join(f"{others[code]} {name}" for code, name in OTHERS.items())
@@ -154,7 +170,8 @@ def _new_form(root: Path, unread: dict[str, str]) -> Iterator[_Found]:
             for path in (folder / "annotations").glob(f"*{_ANNOTATION}")
             if not is_stray(path.name)
         }
-        for stem in sorted(images.keys() | annotations.keys()):
+        step = len(annotations) // _MOST_VALENCES + 1
+        for number, stem in enumerate(sorted(images.keys() | annotations.keys())):
             if stem not in annotations:
                 unread[images[stem]] = "there is no annotation of that name"
             elif stem not in images:
@@ -163,19 +180,16 @@ def _new_form(root: Path, unread: dict[str, str]) -> Iterator[_Found]:
                 unread[images[stem]] = "the name has characters that are not allowed"
             else:
                 try:
-                    yield _Found(images[stem], _read_annotation(annotations[stem]), split)
+                    code = _parse_code(_read_annotation(annotations[stem]))
+                    valence = "" if number % step else _valence(annotations[stem])
+                    yield _Found(images[stem], code, split, valence)
                 except DataError as error:
                     unread[below(root, annotations[stem])] = str(error)
 
 
 def _old_form(root: Path, unread: dict[str, str]) -> Iterator[_Found]:
     """The pictures that the CSV lists speak of."""
-    lists = {
-        split: next(path for path in paths if path.is_file())
-        for split, name in _LISTS.items()
-        for paths in [[root / folder / name for folder in _LIST_FOLDERS]]
-        if any(path.is_file() for path in paths)
-    }
+    lists = _lists(root)
     if not lists:
         raise DataError(f"{root}: there is no AffectNet, that is {_LAYOUT}")
     folder = next((root / name for name in _IMAGE_FOLDERS if (root / name).is_dir()), None)
@@ -184,39 +198,63 @@ def _old_form(root: Path, unread: dict[str, str]) -> Iterator[_Found]:
             f"{root}: there is no folder {_IMAGE_FOLDERS[0]}, which the lists speak of; unpack the "
             "parts of Manually_Annotated there"
         )
-    seen: set[str] = set()
+    seen: dict[str, tuple[str, int]] = {}  # place and code by image
     for split, path in lists.items():
         rows = list_rows(path, below(root, path), unread)
-        for place, name, width, expression, has_landmarks in rows:
+        for place, name, width, expression, valence, has_landmarks in rows:
             try:
                 code = _parse_code(expression)
                 if code in OTHERS:  # many of these have no face
-                    yield _Found("", code, split)
+                    yield _Found("", code, split, valence)
                     continue
                 check_width(width)
                 if "#" in name:  # in a record it would be the number of a row
                     raise DataError(f"{name[:200]!r} is no name of a picture")
                 image = below(root, folder / file_below(folder, name))
-                if image in seen:
-                    raise DataError(f"{image} was listed before")
             except DataError as error:
                 unread[place] = str(error)
+                continue
+            first, same = seen.setdefault(image, (place, code))
+            if first == place:
+                yield _Found(image, code, split, valence, place if has_landmarks else "")
+            elif code == same and first.partition("#")[0] == place.partition("#")[0]:
+                unread[place] = f"{image} was listed before"
             else:
-                seen.add(image)
-                yield _Found(image, code, split, place if has_landmarks else "")
+                raise DataError(
+                    f"{root}: {image} has the code {same} in {first} and {code} in {place}; take "
+                    "both lists as they were published"
+                )
 
 
-def _read_annotation(path: Path) -> int:
-    """The code in a file of one number, or of one text that is a number."""
+def _lists(root: Path) -> dict[str, Path]:
+    """The lists of the old form that are there, by their split."""
+    return {
+        split: path
+        for split, name in _LISTS.items()
+        for folder in reversed(_LIST_FOLDERS)
+        if (path := root / folder / name).is_file()
+    }
+
+
+def _valence(annotation: Path) -> str:
+    """Of the picture that has this annotation; "" where it cannot be read."""
+    stem = annotation.name.removesuffix(_ANNOTATION)
+    try:
+        return _read_annotation(annotation.with_name(f"{stem}{_VALENCE}"))
+    except DataError:
+        return ""
+
+
+def _read_annotation(path: Path) -> str:
+    """The one number, or text that is a number, in a file."""
     try:
         with path.open("rb") as file:
             array = np.load(file, allow_pickle=False)
-            text = str(array.reshape(1).astype(str)[0])
+            return str(array.reshape(1).astype(str)[0])
     except Exception as error:
         # On damaged files NumPy raises anything from EOFError to a tokenizer's errors.
         reason = str(error) or type(error).__name__
         raise DataError(f"it holds no annotation ({reason[:80]})") from error
-    return _parse_code(text)
 
 
 def _parse_code(text: str) -> int:

@@ -17,7 +17,7 @@ COLUMNS = (
     *("subDirectory_filePath", *BOX),
     *("facial_landmarks", "expression", "valence", "arousal"),
 )
-NAME, WIDTH, POINTS, EXPRESSION = COLUMNS[0], BOX[2], COLUMNS[5], COLUMNS[6]
+NAME, WIDTH, POINTS, EXPRESSION, VALENCE = COLUMNS[0], BOX[2], *COLUMNS[5:8]
 _LANDMARKS = 68
 _BOX_SIZE = 48  # of the 60 pixels of a registered face
 
@@ -29,6 +29,7 @@ class ListRow(NamedTuple):
     name: str  # of the picture
     width: str  # of the face's box
     expression: str
+    valence: str  # "" where the list has none
     has_landmarks: bool  # whether `read_row_landmarks` may find some
 
 
@@ -73,7 +74,9 @@ def list_rows(path: Path, place: str, unread: dict[str, str]) -> Iterator[ListRo
                     unread[f"{place}#{number}"] = "the row is not UTF-8; save the list as UTF-8"
                 elif len(fields) == len(columns):
                     name, width, expression = (fields[column] for column in wanted)
-                    yield ListRow(f"{place}#{number}", name, width, expression, has_landmarks)
+                    valence = fields[columns.index(VALENCE)] if VALENCE in columns else ""
+                    values = (name, width, expression, valence)
+                    yield ListRow(f"{place}#{number}", *values, has_landmarks)
                 else:
                     reason = f"{len(fields)} columns instead of {len(columns)}"
                     unread[f"{place}#{number}"] = reason

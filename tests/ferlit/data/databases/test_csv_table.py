@@ -163,7 +163,65 @@ def test_no_bytes_after_the_first_row_give_another_error(
     root = tmp_path_factory.mktemp("csv")
     path = write_table(root, "image,expression,identity,sequence,frame", "a.png,fear,S1,s,1")
     path.write_bytes(path.read_bytes() + (data if isinstance(data, bytes) else data.encode()))
-    assert CSV_TABLE.read(root)["image"].tolist() == ["a.png"]
+    try:
+        data.decode() if isinstance(data, bytes) else data
+    except UnicodeDecodeError:
+        with pytest.raises(DataError, match=r"records\.csv: line \d+ has the byte 0x"):
+            CSV_TABLE.read(root)
+    else:
+        assert CSV_TABLE.read(root)["image"].tolist() == ["a.png"]
+
+
+PEOPLE = "image,expression,identity\na.png,fear,Zo\u00eb\nb.png,fear,Zo\u00e9\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_a_table_that_tells_its_encoding_keeps_its_people_apart(
+    encoding: str, tmp_path: Path
+) -> None:
+    write_table(tmp_path).write_text(PEOPLE, encoding=encoding)
+    assert CSV_TABLE.read(tmp_path)["identity"].tolist() == ["Zo\u00eb", "Zo\u00e9"]
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "mac-roman", "cp437"])
+def test_a_table_in_an_encoding_that_it_does_not_tell_is_refused_with_the_place(
+    encoding: str, tmp_path: Path
+) -> None:
+    write_table(tmp_path).write_bytes(PEOPLE.encode(encoding))
+    byte = "\u00eb".encode(encoding)[0]
+    message = (
+        rf"records\.csv: line 2 has the byte 0x{byte:02X}, which is not UTF-8; save the file as"
+    )
+    with pytest.raises(DataError, match=message):
+        CSV_TABLE.read(tmp_path)
+
+
+def test_a_name_is_one_person_however_its_letters_are_composed(tmp_path: Path) -> None:
+    rows = (f"{letter}.png,fear,{name}" for letter, name in zip("abcd", NAMES, strict=True))
+    write_table(tmp_path, "image,expression,identity", *rows)
+    assert CSV_TABLE.read(tmp_path)["identity"].tolist() == ["Zo\u00eb", "Zo\u00eb", "Zoe", ""]
+
+
+NAMES = (" Zoe\u0308", "Zo\u00eb ", "Zoe", "  ")
+
+
+def test_identities_are_texts_and_those_that_look_alike_are_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = ["a.png,fear,01", "b.png,fear,1", "c.png,fear,1.0", "d.png,fear,S2"]
+    write_table(tmp_path, "image,expression,identity", *rows)
+    assert CSV_TABLE.read(tmp_path)["identity"].tolist() == ["01", "1", "1.0", "S2"]
+    assert "'01', '1', '1.0' are taken for different persons" in caplog.text
+    assert "S2" not in caplog.text
+
+
+def test_a_person_in_two_splits_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = ("a.png,fear,anna,train", "b.png,fear,ben,train", "c.png,fear,anna,test")
+    write_table(tmp_path, "image,expression,identity,split", *rows)
+    assert len(CSV_TABLE.read(tmp_path)) == 3
+    assert "1 persons are in several splits, such as anna (test and train)" in caplog.text
 
 
 @SETTINGS

@@ -37,6 +37,21 @@ def test_a_table_saved_by_a_spreadsheet_is_read(tmp_path: Path) -> None:
     assert with_identities(RECORDS, path)["identity"].iloc[0] == "NA"
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
+def test_a_table_in_another_encoding_does_not_merge_persons(encoding: str, tmp_path: Path) -> None:
+    text = "image,identity\na.png,Zo\u00eb\nc0.png,Zo\u00e9\nc1.png,Zo\u00e9\n"
+    with pytest.raises(DataError, match=r"identities\.csv: line 2 has the byte 0xEB, which is not"):
+        with_identities(RECORDS, table(tmp_path, text, encoding))
+    found = with_identities(RECORDS, table(tmp_path, text, "utf-16"))["identity"]
+    assert found.tolist() == ["Zo\u00eb", "S1", "Zo\u00e9", "Zo\u00e9"]
+
+
+def test_the_letters_of_a_name_may_be_composed_or_not(tmp_path: Path) -> None:
+    text = "image,identity\na.png,Zo\u00eb\nc0.png,Zoe\u0308\nc1.png, Zo\u00eb\n"
+    found = with_identities(RECORDS, table(tmp_path, text))["identity"]
+    assert found.tolist() == ["Zo\u00eb", "S1", "Zo\u00eb", "Zo\u00eb"]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
