@@ -13,7 +13,7 @@ import pandas as pd
 
 from ferlit.data.databases.base import Database
 from ferlit.data.databases.ckplus import CKPLUS, PUBLISHED
-from ferlit.data.databases.listing import below, image_files, nothing_read
+from ferlit.data.databases.listing import below, image_files, is_stray, nothing_read
 from ferlit.data.records import EXPRESSIONS, canonical_expression, record_table
 from ferlit.errors import DataError
 
@@ -25,7 +25,7 @@ _STEM = re.compile(r"((S\d{3})_\d{3})_(\d{1,9})", re.ASCII)
 def read_ck48(root: Path) -> pd.DataFrame:
     """Read the class folders in ``root``, or in the folder ``CK+48`` below it.
 
-    Other folders and files that are no images are passed over.
+    Files that are no images are passed over, other folders with images are unread.
 
     Args:
         root: The unpacked folder.
@@ -55,7 +55,11 @@ def read_ck48(root: Path) -> pd.DataFrame:
         if match := _STEM.fullmatch(path.stem):
             classes.setdefault(match[1], set()).add(name)
     rows: list[dict[str, object]] = []
-    unread: dict[str, str] = {}
+    unread: dict[str, str] = {
+        below(root, path): f"the folder is no expression; known are {', '.join(CKPLUS.classes)}"
+        for path in sorted(top.glob("*/"))
+        if path not in folders and not is_stray(path.name) and image_files(path)
+    }
     frames: dict[tuple[str, int], Path] = {}
     for name, path in images:
         image = below(root, path)

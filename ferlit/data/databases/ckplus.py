@@ -24,7 +24,7 @@ import pandas as pd
 from ferlit.data.databases.base import Database
 from ferlit.data.databases.ckplus_peaks import doubt_of_peak, frame_in
 from ferlit.data.databases.counts import Published
-from ferlit.data.databases.listing import below, image_files, nothing_read
+from ferlit.data.databases.listing import below, image_files, is_stray, nothing_read
 from ferlit.data.records import record_table
 from ferlit.data.texts import read_text
 from ferlit.errors import DataError
@@ -175,9 +175,16 @@ def read_emotion(path: Path) -> int:
 
 def _emotion_files(root: Path, unread: dict[str, str]) -> Iterator[Path]:
     """The emotion files in order, one a sequence; stray files and empty folders are passed over."""
-    for subject in _matching_folders(root / "Emotion", _SUBJECT):
-        for number in _matching_folders(subject, _NUMBER):
-            files = sorted(path for path in number.iterdir() if _EMOTION_FILE.fullmatch(path.name))
+    for subject in _matching_folders(root / "Emotion", _SUBJECT, root, unread):
+        for number in _matching_folders(subject, _NUMBER, root, unread):
+            files = []
+            for path in sorted(number.iterdir()):
+                if _EMOTION_FILE.fullmatch(path.name):
+                    files.append(path)
+                elif not is_stray(path.name):
+                    unread[below(root, path)] = (
+                        f"no emotion file, as {subject.name}_{number.name}_00000011_emotion.txt is"
+                    )
             mine = [p for p in files if p.name.startswith(f"{subject.name}_{number.name}_")]
             for path in files:
                 if path not in mine:
@@ -188,8 +195,17 @@ def _emotion_files(root: Path, unread: dict[str, str]) -> Iterator[Path]:
                     yield path
 
 
-def _matching_folders(folder: Path, pattern: re.Pattern[str]) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if pattern.fullmatch(p.name) and p.is_dir())
+def _matching_folders(
+    folder: Path, pattern: re.Pattern[str], root: Path, unread: dict[str, str]
+) -> list[Path]:
+    """The folders with such names; others are unread, unless systems leave them."""
+    folders = sorted(path for path in folder.iterdir() if path.is_dir() and not is_stray(path.name))
+    unread |= {
+        below(root, path): "the folder's name is no subject or sequence, as S005 and 001 are"
+        for path in folders
+        if not pattern.fullmatch(path.name)
+    }
+    return [path for path in folders if pattern.fullmatch(path.name)]
 
 
 def _frames(root: Path, folder: Path, sequence: str, unread: dict[str, str]) -> dict[int, Path]:

@@ -31,6 +31,10 @@ _FRAME = re.compile(r"(\d{1,9})(?:\.0*)?", re.ASCII)
 _Row = dict[str, str | int]
 
 
+class _ContradictionError(DataError):
+    """Two rows that cannot both be right."""
+
+
 def read_csv_table(root: Path, *, table: str = "records.csv") -> pd.DataFrame:
     """Read the table and check that the files of each row are there.
 
@@ -40,11 +44,12 @@ def read_csv_table(root: Path, *, table: str = "records.csv") -> pd.DataFrame:
 
     Returns:
         The record table, in the order of the file. A row that names no file, an unknown expression,
-        split or frame, a picture of an earlier row, or a sequence that an earlier row gives to
-        another expression, identity or split, is unread.
+        split or frame, a picture of an earlier row that says the same, or a sequence that an
+        earlier row gives to another expression, identity or split, is unread.
 
     Raises:
-        DataError: there is no such table, it lacks a column, or none of its rows can be used.
+        DataError: there is no such table, it lacks a column, is in an encoding that it does not
+            tell, tells two things of one picture, or none of its rows can be used.
 
     >>> read_csv_table(Path("nowhere"))
     Traceback (most recent call last):
@@ -58,12 +63,13 @@ def read_csv_table(root: Path, *, table: str = "records.csv") -> pd.DataFrame:
         )
     rows: list[_Row] = []
     unread: dict[str, str] = {}
-    images: set[str] = set()
+    images: dict[str, tuple[int, _Row]] = {}
     sequences: dict[str, _Row] = {}  # the first row of each
     for number, fields in enumerate(_fields(root / table)):
         try:
             row = _row(root, fields)
             if row["image"] in images:
+                _check_same(root / table, number, row, *images[str(row["image"])])
                 raise DataError(f"the image {row['image']} is in an earlier row too")
             first = sequences.setdefault(str(row["sequence"]), row) if row["sequence"] else row
             for column in _OF_A_SEQUENCE:
@@ -72,14 +78,26 @@ def read_csv_table(root: Path, *, table: str = "records.csv") -> pd.DataFrame:
                         f"the sequence {row['sequence']} has the {column} {row[column]!r} here and "
                         f"{first[column]!r} in an earlier row"
                     )
+        except _ContradictionError:
+            raise
         except DataError as error:
             unread[f"{table}#{number}"] = str(error)
         else:
-            images.add(str(row["image"]))
+            images[str(row["image"])] = number, row
             rows.append(row)
     if not rows:
         raise nothing_read(f"{root / table}: no row can be used", unread)
     return record_table(rows, unread)
+
+
+def _check_same(path: Path, number: int, row: _Row, first: int, earlier: _Row) -> None:
+    """Check that two rows on one picture say the same."""
+    for column in _OF_A_SEQUENCE:
+        if row[column] != earlier[column]:
+            raise _ContradictionError(
+                f"{path}: row {number} (counted from 0) gives {row['image']} the {column} "
+                f"{row[column]!r}, row {first} {earlier[column]!r}; keep the one that is right"
+            )
 
 
 def _fields(path: Path) -> Iterator[dict[str, str]]:

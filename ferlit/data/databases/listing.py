@@ -2,6 +2,7 @@
 
 import logging
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
@@ -76,13 +77,14 @@ def file_below(root: Path, name: str) -> str:
     path = PurePosixPath(file)
     if path.is_absolute() or Path(file).is_absolute() or ".." in path.parts:
         raise DataError(f"{name!r} leads out of the database's folder")
-    try:
-        is_file = (root / path).is_file()
-    except (OSError, ValueError):  # too long, or with characters that no file name has
-        is_file = False
-    if not is_file:
-        raise DataError(f"there is no file {name[:200]!r}")
-    return path.as_posix() + has_place + place
+    # Names from macOS have letters and accents apart, which looks the same.
+    for form in (file, *(unicodedata.normalize(kind, file) for kind in ("NFC", "NFD"))):
+        try:
+            if (root / form).is_file():
+                return PurePosixPath(form).as_posix() + has_place + place
+        except (OSError, ValueError):  # too long, or with characters that no file name has
+            pass
+    raise DataError(f"there is no file {name[:200]!r}")
 
 
 def warn_of_unused(root: Path, used: Iterable[Path], others: Iterable[Path]) -> None:

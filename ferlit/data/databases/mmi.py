@@ -158,7 +158,8 @@ def read_emotion(path: Path) -> int | None:
 
     Raises:
         DataError: the file is missing, is not XML, declares a document type (its entities could
-            grow without bound), or the Value is no number from 1 or has several values.
+            grow without bound), names another video than its own, or the Value is no number from 1
+            or has several values.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
@@ -170,6 +171,10 @@ def read_emotion(path: Path) -> int | None:
     values: set[str] = set()
 
     def element(_: str, attributes: dict[str, str]) -> None:
+        for told in attributes.values():
+            match = _VIDEO.fullmatch(told.strip())
+            if match is not None and match[1].upper() != path.stem.upper():
+                raise DataError(f"it speaks of the video {told}, not of {path.stem}.avi")
         if attributes.get("Name") == "Emotion":
             values.add(attributes.get("Value", "").strip())
 

@@ -310,6 +310,19 @@ def test_an_emotion_file_in_another_sequences_folder_is_named(root: Path) -> Non
     }
 
 
+def test_labels_whose_names_are_not_understood_are_named(root: Path) -> None:
+    renamed(root, "Emotion/S010/004/S010_004_00000017_emotion.txt", "_00000017", "")
+    (root / "Emotion/S5/001").mkdir(parents=True)
+    (root / "Emotion/S010/4").mkdir()
+    records = CKPLUS.read(root)
+    assert "S010_004" not in set(records["sequence"])
+    assert set(unread_files(records)) == {
+        "Emotion/S010/004/S010_004_emotion.txt",
+        "Emotion/S5",
+        "Emotion/S010/4",
+    }
+
+
 @pytest.mark.parametrize("name", ["S010_004_00000099.png", "S005_001.png", "peak.jpg"])
 def test_images_that_are_no_frames_of_their_sequence_are_named(name: str, root: Path) -> None:
     (root / "cohn-kanade-images" / "S005" / "001" / name).touch()

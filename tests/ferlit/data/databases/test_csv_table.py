@@ -93,7 +93,7 @@ def test_rows_and_frames_of_a_file_are_images(tmp_path: Path) -> None:
         ("b.png,fear,,,-1,,", "the frame '-1' is no number"),
         ("b.png,fear,,,99999999999999999999,,", "the frame '99999999999999999999' is no number"),
         ("b.png,fear,,,,dev,", "the split 'dev'; known are train, val and test"),
-        ("a.png,fear,,,,,", "the image a.png is in an earlier row too"),
+        ("a.png,angry,S1,,,training,", "the image a.png is in an earlier row too"),
         ("b.png,fear,S1,s,2,train,", "the sequence s has the expression 'fear' here and 'anger'"),
         ("b.png,anger,S2,s,2,train,", "the sequence s has the identity 'S2' here and 'S1'"),
         ("b.png,anger,S1,s,2,,", "the sequence s has the split '' here and 'train' in an earlier"),
@@ -140,6 +140,30 @@ def test_a_table_that_cannot_be_used_is_an_error(
     write_table(tmp_path, *lines)
     with pytest.raises(DataError, match=message):
         CSV_TABLE.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("./a.png,fear,S1,train", "row 2 .* gives a.png the expression 'fear', row 0 'anger'"),
+        ("a.png,anger,S2,train", "row 2 .* gives a.png the identity 'S2', row 0 'S1'"),
+        ("a.png,anger,S1,test", "row 2 .* gives a.png the split 'test', row 0 'train'"),
+    ],
+)
+def test_two_rows_that_contradict_each_other_on_a_picture_are_an_error(
+    row: str, message: str, tmp_path: Path
+) -> None:
+    rows = ("a.png,anger,S1,train", "b.png,fear,S1,train", row)
+    write_table(tmp_path, "image,expression,identity,split", *rows)
+    with pytest.raises(DataError, match=message):
+        CSV_TABLE.read(tmp_path)
+
+
+def test_a_file_is_found_however_its_letters_are_composed(tmp_path: Path) -> None:
+    (tmp_path / "zoe\u0308.png").touch()
+    write_table(tmp_path, "image,expression", "zo\u00eb.png,fear")
+    (image,) = CSV_TABLE.read(tmp_path)["image"]
+    assert (tmp_path / image).is_file()
 
 
 def test_a_missing_table_is_an_error(tmp_path: Path) -> None:
