@@ -23,30 +23,26 @@ import logging
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
+from ferlit.data.databases.affectnet_codes import CODES, OTHERS, Found, parse_code
 from ferlit.data.databases.affectnet_lists import check_width, list_rows
+from ferlit.data.databases.affectnet_sets import SETS, new_form
 from ferlit.data.databases.affectnet_valence import doubt_of_codes
 from ferlit.data.databases.base import Database, Option
 from ferlit.data.databases.counts import Published
 from ferlit.data.databases.listing import (
     below,
     file_below,
-    image_files,
-    is_stray,
     nothing_read,
     warn_of_unused,
 )
 from ferlit.data.records import record_table
 from ferlit.errors import DataError
 
-# The expressions by their code, and the codes of pictures that show none of them.
-CODES = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt")
-OTHERS = {8: "none", 9: "uncertain", 10: "non-face"}
-# By whether contempt is among the classes.
+__all__ = ["AFFECTNET", "CODES", "OTHERS", "PUBLISHED", "read_affectnet"]
+
 _BY_EXPRESSION = {
     "neutral": 75_374,
     "anger": 25_382,
@@ -56,6 +52,7 @@ _BY_EXPRESSION = {
     "sadness": 25_959,
     "surprise": 14_590,
 }
+# By whether contempt is among the classes.
 PUBLISHED = {
     "yes": Published(
         "images",
@@ -70,25 +67,14 @@ PUBLISHED = {
         splits={"train": 283_901, "val": 3_500},
     ),
 }
-_SETS = {"train": "train_set", "val": "val_set"}
 _LISTS = {"train": "training.csv", "val": "validation.csv"}
 _LIST_FOLDERS = ("Manually_Annotated_file_lists", "")
 _IMAGE_FOLDERS = ("Manually_Annotated_Images", "Manually_Annotated/Manually_Annotated_Images")
-_ANNOTATION, _VALENCE = "_exp.npy", "_val.npy"
-_MOST_VALENCES = 2_000  # of a set that are looked at, evenly spread
 _LAYOUT = (
     "Manually_Annotated_file_lists/training.csv and Manually_Annotated_Images, or "
     "train_set/images and train_set/annotations"
 )
 logger = logging.getLogger(__name__)
-
-
-class _Found(NamedTuple):
-    image: str  # below the root
-    code: int
-    split: str
-    valence: str  # "" where it was not looked at
-    landmarks: str = ""  # the row of a list
 
 
 def read_affectnet(root: Path, *, contempt: str = "yes") -> pd.DataFrame:
@@ -117,10 +103,10 @@ def read_affectnet(root: Path, *, contempt: str = "yes") -> pd.DataFrame:
     ferlit.errors.DataError: nowhere: there is no AffectNet, that is Manually_Annotated...
     """
     unread: dict[str, str] = {}
-    sets = [root / name for name in _SETS.values() if (root / name).is_dir()]
+    sets = [root / name for name in SETS.values() if (root / name).is_dir()]
     if sets:
         warn_of_unused(root, sets, _lists(root).values())
-    found = list((_new_form if sets else _old_form)(root, unread))
+    found = list((new_form if sets else _old_form)(root, unread))
     if doubt := doubt_of_codes((picture.code, picture.valence) for picture in found):
         raise DataError(
             f"{root}: {doubt}, so that the codes are not those of AffectNet (0 neutral, 1 "
@@ -149,45 +135,7 @@ def read_affectnet(root: Path, *, contempt: str = "yes") -> pd.DataFrame:
     return records
 
 
-def _new_form(root: Path, unread: dict[str, str]) -> Iterator[_Found]:
-    """The pictures that have a file of annotations each."""
-    for split, name in _SETS.items():
-        folder = root / name
-        if not folder.is_dir():
-            continue
-        for part in ("images", "annotations"):
-            if not (folder / part).is_dir():
-                raise DataError(
-                    f"{folder}: there is no folder {part}; unpack the whole archive of {name}"
-                )
-        images = {
-            path.stem: below(root, path)
-            for path in image_files(folder / "images")
-            if path.is_file()
-        }
-        annotations = {
-            path.name.removesuffix(_ANNOTATION): path
-            for path in (folder / "annotations").glob(f"*{_ANNOTATION}")
-            if not is_stray(path.name)
-        }
-        step = len(annotations) // _MOST_VALENCES + 1
-        for number, stem in enumerate(sorted(images.keys() | annotations.keys())):
-            if stem not in annotations:
-                unread[images[stem]] = "there is no annotation of that name"
-            elif stem not in images:
-                unread[below(root, annotations[stem])] = "there is no picture of that name"
-            elif "#" in stem or not stem.isprintable():
-                unread[images[stem]] = "the name has characters that are not allowed"
-            else:
-                try:
-                    code = _parse_code(_read_annotation(annotations[stem]))
-                    valence = "" if number % step else _valence(annotations[stem])
-                    yield _Found(images[stem], code, split, valence)
-                except DataError as error:
-                    unread[below(root, annotations[stem])] = str(error)
-
-
-def _old_form(root: Path, unread: dict[str, str]) -> Iterator[_Found]:
+def _old_form(root: Path, unread: dict[str, str]) -> Iterator[Found]:
     """The pictures that the CSV lists speak of."""
     lists = _lists(root)
     if not lists:
@@ -203,9 +151,9 @@ def _old_form(root: Path, unread: dict[str, str]) -> Iterator[_Found]:
         rows = list_rows(path, below(root, path), unread)
         for place, name, width, expression, valence, has_landmarks in rows:
             try:
-                code = _parse_code(expression)
+                code = parse_code(expression)
                 if code in OTHERS:  # many of these have no face
-                    yield _Found("", code, split, valence)
+                    yield Found("", code, split, valence)
                     continue
                 check_width(width)
                 if "#" in name:  # in a record it would be the number of a row
@@ -216,7 +164,7 @@ def _old_form(root: Path, unread: dict[str, str]) -> Iterator[_Found]:
                 continue
             first, same = seen.setdefault(image, (place, code))
             if first == place:
-                yield _Found(image, code, split, valence, place if has_landmarks else "")
+                yield Found(image, code, split, valence, place if has_landmarks else "")
             elif code == same and first.partition("#")[0] == place.partition("#")[0]:
                 unread[place] = f"{image} was listed before"
             else:
@@ -234,39 +182,6 @@ def _lists(root: Path) -> dict[str, Path]:
         for folder in reversed(_LIST_FOLDERS)
         if (path := root / folder / name).is_file()
     }
-
-
-def _valence(annotation: Path) -> str:
-    """Of the picture that has this annotation; "" where it cannot be read."""
-    stem = annotation.name.removesuffix(_ANNOTATION)
-    try:
-        return _read_annotation(annotation.with_name(f"{stem}{_VALENCE}"))
-    except DataError:
-        return ""
-
-
-def _read_annotation(path: Path) -> str:
-    """The one number, or text that is a number, in a file."""
-    try:
-        with path.open("rb") as file:
-            array = np.load(file, allow_pickle=False)
-            return str(array.reshape(1).astype(str)[0])
-    except Exception as error:
-        # On damaged files NumPy raises anything from EOFError to a tokenizer's errors.
-        reason = str(error) or type(error).__name__
-        raise DataError(f"it holds no annotation ({reason[:80]})") from error
-
-
-def _parse_code(text: str) -> int:
-    try:
-        value = float(text)
-        code = int(value)
-    except (ValueError, OverflowError):
-        value, code = 0.0, -1
-    if code != value or not (0 <= code < len(CODES) or code in OTHERS):
-        known = ", ".join(f"{code} {name}" for code, name in (*enumerate(CODES), *OTHERS.items()))
-        raise DataError(f"the expression {text[:20]!r}; known are {known}")
-    return code
 
 
 AFFECTNET = Database(

@@ -45,6 +45,7 @@ _PICTURES = ("fer2013.csv", "icml_face_data.csv")
 _LABELS = "label.csv"
 _PARTS = {"FER2013Train": "train", "FER2013Valid": "val", "FER2013Test": "test"}
 _PLACES = ("", "ferplus", "FERPlus", "data", "ferplus/data", "FERPlus/data")
+_PEOPLE = (9, 10)  # one row of the published table has nine votes
 _COUNT = re.compile(r"\d{1,3}", re.ASCII)
 _LAYOUT = (
     "fer2013new.csv beside fer2013.csv or icml_face_data.csv, or the folders FER2013Train, "
@@ -93,6 +94,12 @@ def read_ferplus(root: Path, *, votes: str = "majority") -> pd.DataFrame:
         for face, winner, kept in zip(faces, winners(counts), is_kept, strict=True)
         if kept
     ]
+    if other := [face.image for face in faces if sum(face.votes) not in _PEOPLE]:
+        logger.warning(
+            "ferplus: the votes on %d faces are not those of ten people, such as on %s",
+            len(other),
+            other[0],
+        )
     logger.info("ferplus: votes=%s keeps %d of %d faces", votes, len(rows), len(faces))
     if not rows:
         raise nothing_read(

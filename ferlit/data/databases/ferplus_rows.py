@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ferlit.data.databases.fer2013 import CODES, USAGES
 from ferlit.data.databases.ferplus_votes import COLUMNS, winners
 from ferlit.data.images import csv_rows
+from ferlit.data.texts import read_text
 from ferlit.errors import DataError
 
 NAME = re.compile(r"fer(\d{7})\.png", re.ASCII)
@@ -100,11 +101,23 @@ def _read(pictures: Path, table: Path) -> tuple[list[_Row], tuple[int, int]]:
         of_pictures.append((emotion, usage, repeats))
         before = this
     of_votes = list(csv_rows(table, ("Usage", "Image name", *COLUMNS)))
+    _check_columns(table)
     rows = [
         _Row(*left, right[0], right[1], right[2:])
         for left, right in zip(of_pictures, of_votes, strict=False)
     ]
     return rows, (len(of_pictures), len(of_votes))
+
+
+def _check_columns(table: Path) -> None:
+    """Check that no row has more values than the header has names, which would shift its votes."""
+    lines = [line for line in read_text(table).splitlines() if line.strip()]
+    for number, line in enumerate(lines[1:]):
+        if line.rstrip(", ").count(",") > lines[0].count(","):
+            raise DataError(
+                f"{table}: row {number} (counted from 0) has more values than the header has "
+                f"names: {line[:60]!r}; take the file as it was published"
+            )
 
 
 def _lengths(

@@ -132,6 +132,26 @@ def test_a_single_value_that_disagrees(
         FERPLUS.read(tree)
 
 
+def test_a_row_with_a_value_too_many_is_refused(tree: Path) -> None:
+    change(tree, VOTES, edited(8, "fer0000007.png,", "fer0000007.png,0,"))
+    with pytest.raises(
+        DataError, match=r"fer2013new\.csv: row 8 .* has more values than the header"
+    ):
+        FERPLUS.read(tree)
+
+
+def test_votes_of_another_number_of_people_are_warned_of(
+    tree: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    FERPLUS.read(tree)
+    assert caplog.text == ""
+    change(tree, VOTES, edited(0, "10", "7"))
+    FERPLUS.read(tree)
+    assert "the votes on 1 faces are not those of ten people, such as on fer2013/fer20" in (
+        caplog.text
+    )
+
+
 def test_rows_that_both_tables_lack_are_a_sample(tree: Path) -> None:
     whole = FERPLUS.read(tree)["expression"].tolist()
     for name in (PICTURES, VOTES):
