@@ -20,9 +20,10 @@ those of the old one are registered by their own landmarks, or by the box where 
 """
 
 import logging
+import os
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Collection, Iterator
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
@@ -33,13 +34,15 @@ from ferlit.data.databases.affectnet_valence import doubt_of_codes
 from ferlit.data.databases.base import Database, Option
 from ferlit.data.databases.counts import Published
 from ferlit.data.databases.listing import (
+    IMAGES,
     below,
     file_below,
+    is_stray,
     nothing_read,
     warn_of_unused,
 )
 from ferlit.data.records import record_table
-from ferlit.errors import DataError
+from ferlit.errors import ContradictionError, DataError
 
 __all__ = ["AFFECTNET", "CODES", "OTHERS", "PUBLISHED", "read_affectnet"]
 
@@ -146,12 +149,13 @@ def _old_form(root: Path, unread: dict[str, str]) -> Iterator[Found]:
             f"{root}: there is no folder {_IMAGE_FOLDERS[0]}, which the lists speak of; unpack the "
             "parts of Manually_Annotated there"
         )
-    seen: dict[str, tuple[str, int]] = {}  # place and code by image
+    seen: dict[str, tuple[str, int]] = {}  # place and code by name
     for split, path in lists.items():
         rows = list_rows(path, below(root, path), unread)
         for place, name, width, expression, valence, has_landmarks in rows:
             try:
                 code = parse_code(expression)
+                _check_first(root, PurePosixPath(name).as_posix(), place, code, seen)
                 if code in OTHERS:  # many of these have no face
                     yield Found("", code, split, valence)
                     continue
@@ -159,19 +163,41 @@ def _old_form(root: Path, unread: dict[str, str]) -> Iterator[Found]:
                 if "#" in name:  # in a record it would be the number of a row
                     raise DataError(f"{name[:200]!r} is no name of a picture")
                 image = below(root, folder / file_below(folder, name))
+            except ContradictionError:
+                raise
             except DataError as error:
                 unread[place] = str(error)
-                continue
-            first, same = seen.setdefault(image, (place, code))
-            if first == place:
-                yield Found(image, code, split, valence, place if has_landmarks else "")
-            elif code == same and first.partition("#")[0] == place.partition("#")[0]:
-                unread[place] = f"{image} was listed before"
             else:
-                raise DataError(
-                    f"{root}: {image} has the code {same} in {first} and {code} in {place}; take "
-                    "both lists as they were published"
-                )
+                yield Found(image, code, split, valence, place if has_landmarks else "")
+    _warn_of_unlisted(folder, seen)
+
+
+def _check_first(
+    root: Path, name: str, place: str, code: int, seen: dict[str, tuple[str, int]]
+) -> None:
+    """Check that no earlier row speaks of the picture; one that says something else is fatal."""
+    first, same = seen.setdefault(name, (place, code))
+    if first == place:
+        return
+    if code == same and first.partition("#")[0] == place.partition("#")[0]:
+        raise DataError(f"{name} was listed before")
+    raise ContradictionError(
+        f"{root}: {name} has the code {same} in {first} and {code} in {place}; take both lists as "
+        "they were published"
+    )
+
+
+def _warn_of_unlisted(folder: Path, listed: Collection[str]) -> None:
+    unlisted = sorted(
+        name
+        for place, _, names in os.walk(folder)
+        for file in names
+        if not is_stray(file) and PurePosixPath(file).suffix.lower() in IMAGES
+        if (name := below(folder, Path(place, file))) not in listed
+    )
+    if unlisted:
+        some = ", ".join(unlisted[:3]) + (" ..." if len(unlisted) > 3 else "")
+        logger.warning("%s: %d pictures are in no list: %s", folder, len(unlisted), some)
 
 
 def _lists(root: Path) -> dict[str, Path]:

@@ -22,17 +22,13 @@ from ferlit.data.databases.folder import SPLIT_NAMES
 from ferlit.data.databases.listing import file_below, nothing_read
 from ferlit.data.records import COLUMNS, canonical_expression, record_table
 from ferlit.data.texts import composed, read_text
-from ferlit.errors import DataError
+from ferlit.errors import ContradictionError, DataError
 
 _NEEDED = ("image", "expression")
 _OF_A_SEQUENCE = ("expression", "identity", "split")
 _FRAME = re.compile(r"(\d{1,9})(?:\.0*)?", re.ASCII)
 
 _Row = dict[str, str | int]
-
-
-class _ContradictionError(DataError):
-    """Two rows that cannot both be right."""
 
 
 def read_csv_table(root: Path, *, table: str = "records.csv") -> pd.DataFrame:
@@ -78,7 +74,7 @@ def read_csv_table(root: Path, *, table: str = "records.csv") -> pd.DataFrame:
                         f"the sequence {row['sequence']} has the {column} {row[column]!r} here and "
                         f"{first[column]!r} in an earlier row"
                     )
-        except _ContradictionError:
+        except ContradictionError:
             raise
         except DataError as error:
             unread[f"{table}#{number}"] = str(error)
@@ -94,7 +90,7 @@ def _check_same(path: Path, number: int, row: _Row, first: int, earlier: _Row) -
     """Check that two rows on one picture say the same."""
     for column in _OF_A_SEQUENCE:
         if row[column] != earlier[column]:
-            raise _ContradictionError(
+            raise ContradictionError(
                 f"{path}: row {number} (counted from 0) gives {row['image']} the {column} "
                 f"{row[column]!r}, row {first} {earlier[column]!r}; keep the one that is right"
             )

@@ -137,6 +137,7 @@ def test_a_list_that_tells_nothing_is_unread(text: str, reason: str, tmp_path: P
 @pytest.mark.parametrize(
     ("training", "validation", "message"),
     [
+        ([row(), row(code="9")], [], r"1/a\.jpg has the code 3 in .*training\.csv#0 and 9 in .*#1"),
         ([row(), row(code="4")], [], r"1/a\.jpg has the code 3 in .*training\.csv#0 and 4 in .*#1"),
         (
             [row()],
@@ -168,6 +169,13 @@ def test_codes_that_the_valence_speaks_against_are_refused(tmp_path: Path) -> No
         DataError, match=r"code 1, happiness, have a mean valence of 0\.0\d, .* 0\.6"
     ):
         AFFECTNET.read(affects(tmp_path / "shifted", shifted))
+
+
+def test_pictures_in_no_list_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    fill(tmp_path, HEADER, row())
+    (tmp_path / PICTURES / "1/Thumbs.db").touch()
+    assert len(AFFECTNET.read(tmp_path)) == 1
+    assert "Manually_Annotated_Images: 1 pictures are in no list: 1/b.jpg" in caplog.text
 
 
 def test_a_row_in_another_encoding_is_named(tmp_path: Path) -> None:
