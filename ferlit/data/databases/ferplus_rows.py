@@ -178,7 +178,7 @@ def _names(rows: Sequence[_Row]) -> _Sign | None:
 
 def _repeats(rows: Sequence[_Row]) -> _Sign | None:
     for number, row in enumerate(rows):
-        if row.repeats and (row.name or rows[number - 1].name):
+        if row.repeats and row.name and rows[number - 1].name:
             return _Sign(number, "the picture is that of the row before, it is there twice")
     return None
 

@@ -5,6 +5,7 @@ The table is a guess of ``ferlit identities``, or written by hand: a row an imag
 applies it.
 """
 
+import logging
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +14,7 @@ from ferlit.data.texts import composed, encoding_of, wrong_encoding
 from ferlit.errors import DataError
 
 IDENTITIES = "identities.csv"
+logger = logging.getLogger(__name__)
 
 
 def read_identities(path: Path) -> pd.Series:
@@ -72,6 +74,19 @@ def with_identities(records: pd.DataFrame, path: Path) -> pd.DataFrame:
             f"`ferlit identities --store {path.parent} --overwrite`"
         )
     guesses = records["image"].map(given).astype(object).fillna("")
+    own = records["identity"]
+    other = records[(own != "") & (guesses != "") & (own != guesses)]
+    if not other.empty:
+        image, name = other.iloc[0]["image"], other.iloc[0]["identity"]
+        logger.warning(
+            "%s: %d images have other persons there than in the database, whose names stay, such as "
+            "%s (%s, not %s)",
+            path,
+            len(other),
+            image,
+            name,
+            given[image],
+        )
     records = records.assign(
         identity=records["identity"].where(records["identity"] != "", guesses).astype(object)
     )

@@ -25,10 +25,14 @@ def table(folder: Path, text: str, encoding: str = "utf-8") -> Path:
     return path
 
 
-def test_only_unknown_persons_are_filled_in(tmp_path: Path) -> None:
+def test_only_unknown_persons_are_filled_in(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = table(tmp_path, "image,identity\nc1.png, 007 \nc0.png,007\nb.png,S2\n")
     assert with_identities(RECORDS, path)["identity"].tolist() == ["", "S1", "007", "007"]
     assert RECORDS["identity"].tolist() == ["", "S1", "", ""]
+    assert "1 images have other persons there than in the database" in caplog.text
+    assert "such as b.png (S1, not S2)" in caplog.text
 
 
 def test_a_table_saved_by_a_spreadsheet_is_read(tmp_path: Path) -> None:
