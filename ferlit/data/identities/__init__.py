@@ -79,8 +79,8 @@ def with_identities(records: pd.DataFrame, path: Path) -> pd.DataFrame:
     if not other.empty:
         image, name = other.iloc[0]["image"], other.iloc[0]["identity"]
         logger.warning(
-            "%s: %d images have other persons there than in the database, whose names stay, such as "
-            "%s (%s, not %s)",
+            "%s: %d images have other persons there than in the database, whose names stay, such "
+            "as %s (%s, not %s)",
             path,
             len(other),
             image,
