@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from ferlit.data.texts import encoding_of, wrong_encoding
 from ferlit.errors import DataError
 
 # The kind is told from the content. EPS is not among them: Pillow would start Ghostscript.
@@ -118,7 +119,8 @@ def csv_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         The values of a row.
 
     Raises:
-        DataError: the file cannot be read or lacks a column.
+        DataError: the file cannot be read, is in an encoding that it does not tell (see
+            `ferlit.data.texts`), or lacks a column.
     """
     missing = [column for column in columns if column not in csv_header(path)]
     if missing:
@@ -129,7 +131,7 @@ def csv_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
             dtype=str,
             index_col=False,
             keep_default_na=False,
-            encoding_errors="replace",
+            encoding=encoding_of(path),
             usecols=lambda column: column.strip() in columns,
             chunksize=_CSV_CHUNK,
         ) as chunks:
@@ -137,6 +139,8 @@ def csv_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
                 chunk.columns = chunk.columns.str.strip()
                 rows = chunk[list(columns)].fillna("")
                 yield from zip(*(rows[column].str.strip() for column in columns), strict=True)
+    except UnicodeDecodeError as error:
+        raise wrong_encoding(path) from error
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: the CSV file cannot be read ({error})") from error
 
@@ -155,7 +159,9 @@ def csv_header(path: Path) -> list[str]:
     ['emotion', 'Usage', 'pixels']
     """
     try:
-        header = pd.read_csv(path, nrows=0, encoding_errors="replace")
+        header = pd.read_csv(path, nrows=0, encoding=encoding_of(path))
+    except UnicodeDecodeError as error:
+        raise wrong_encoding(path) from error
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: the CSV file cannot be read ({error})") from error
     return [str(column).strip() for column in header.columns]

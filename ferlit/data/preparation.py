@@ -19,6 +19,7 @@ import pandas as pd
 from ferlit.data.contact_sheet import contact_sheet
 from ferlit.data.databases import Database
 from ferlit.data.databases.listing import is_image
+from ferlit.data.duplicates import warn_of_duplicates
 from ferlit.data.faces import FaceMaker
 from ferlit.data.fingerprint import fingerprint
 from ferlit.data.identities import IDENTITIES
@@ -116,6 +117,7 @@ def prepare_store(
     if targets is not None:
         np.save(partial_folder / TARGETS, targets)
     _finish(partial_folder, kept, description)
+    warnings += warn_of_duplicates(kept, np.load(partial_folder / FACES, mmap_mode="r"))
     report = summarise(kept, description, warnings, time.perf_counter() - started)
     write_report(report, partial_folder)
     write_manifest(partial_folder)

@@ -16,6 +16,8 @@ landmarks   str     file with the image's 68 landmarks below the root, or ""
 ==========  ======  ==============================================================
 """
 
+import logging
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ferlit.data.texts import composed
 from ferlit.errors import DataError
 
 EXPRESSIONS = (
@@ -39,6 +42,10 @@ EXPRESSIONS = (
 SPLITS = ("train", "val", "test")
 COLUMNS = ("image", "expression", "identity", "sequence", "frame", "split", "landmarks")
 
+_ZEROS = re.compile(r"(?<![0-9])0+(?=[0-9])")
+logger = logging.getLogger(__name__)
+
+_NAMES = ("identity", "sequence")
 _UNREAD = "unread"
 
 # The names that databases give to the expressions, in their folders and annotations.
@@ -76,7 +83,8 @@ def record_table(
     """A table with all columns and their types; what a row leaves out is unknown.
 
     Args:
-        rows: The records.
+        rows: The records. Names of persons and recordings are brought to one form, see
+            `ferlit.data.texts.composed`.
         unread: Files below the root that could not be read, each with the reason. They travel with
             the table, see `unread_files`.
 
@@ -86,6 +94,8 @@ def record_table(
     rows = list(rows)
     columns = {column: [row.get(column) for row in rows] for column in COLUMNS}
     frame = pd.Series([int(number or 0) for number in columns.pop("frame")], dtype="int64")
+    for column in _NAMES:
+        columns[column] = [composed(str(value or "")) for value in columns[column]]
     texts = {
         column: pd.Series([value or "" for value in values], dtype=object)
         for column, values in columns.items()
@@ -163,4 +173,30 @@ def validate_records(records: pd.DataFrame, classes: tuple[str, ...], source: st
         mixed = values[values > 1]
         if not mixed.empty:
             raise DataError(f"{source}: sequence {mixed.index[0]} has several values of {column}")
+    _warn_of_people(records, source)
     return records
+
+
+def _warn_of_people(records: pd.DataFrame, source: str) -> None:
+    """Warn of names that may be one person's, and of persons who are in several splits."""
+    alike: dict[str, set[str]] = {}
+    for name in records["identity"].unique():
+        key = _ZEROS.sub("", str(name).casefold()).removesuffix(".0")
+        alike.setdefault("".join(key.split()), set()).add(str(name))
+    doubtful = [sorted(names) for names in alike.values() if len(names) > 1]
+    if doubtful:
+        names = ", ".join(map(repr, doubtful[0]))
+        more = f"; and {len(doubtful) - 1} more such groups" if len(doubtful) > 1 else ""
+        logger.warning("%s: %s are taken for different persons%s", source, names, more)
+    named = records[(records["identity"] != "") & (records["split"] != "")]
+    splits = named.groupby("identity")["split"].unique()
+    mixed = splits[splits.map(len) > 1]
+    if not mixed.empty:
+        logger.warning(
+            "%s: %d persons are in several splits, such as %s (%s), so the splits do not hold "
+            "different people",
+            source,
+            len(mixed),
+            mixed.index[0],
+            " and ".join(sorted(mixed.iloc[0])),
+        )

@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ferlit.data.identities import IDENTITIES, with_identities
+from ferlit.data.outdated import refuse_shifted_ferplus
 from ferlit.data.records import read_records
 from ferlit.errors import DataError
 
@@ -111,6 +112,7 @@ class Store:
         """
         description = Description.read(folder / DESCRIPTION)
         records = read_records(folder / RECORDS)
+        refuse_shifted_ferplus(folder, description.database, records["image"])
         faces = _load(folder / FACES, len(records))
         targets = _load(folder / TARGETS, len(records)) if description.target_rule else None
         if identities and (folder / IDENTITIES).is_file():

@@ -10,48 +10,69 @@ landmarks of a face in its lists::
 
 and the new one faces of 224 x 224 pixels, each with files of annotations::
 
-    train_set/images/0.jpg       train_set/annotations/0_exp.npy (0_val, 0_aro, 0_lnd: not used)
-    val_set/images/0.jpg         val_set/annotations/0_exp.npy
+    train_set/images/0.jpg       train_set/annotations/0_exp.npy, 0_val.npy (0_aro, 0_lnd: not used)
+    val_set/images/0.jpg         val_set/annotations/0_exp.npy, 0_val.npy
+
+The valence is looked at to see whether the codes are AffectNet's own.
 
 The pictures of the new form are cut to the face, so they can be prepared with ``--landmarks none``;
 those of the old one are registered by their own landmarks, or by the box where a row has none.
 """
 
 import logging
+import os
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Collection, Iterator
+from pathlib import Path, PurePosixPath
 
-import numpy as np
 import pandas as pd
 
+from ferlit.data.databases.affectnet_codes import CODES, OTHERS, Found, parse_code
 from ferlit.data.databases.affectnet_lists import check_width, list_rows
+from ferlit.data.databases.affectnet_sets import SETS, new_form
+from ferlit.data.databases.affectnet_valence import doubt_of_codes
 from ferlit.data.databases.base import Database, Option
 from ferlit.data.databases.counts import Published
 from ferlit.data.databases.listing import (
+    IMAGES,
     below,
     file_below,
-    image_files,
     is_stray,
     nothing_read,
+    warn_of_unused,
 )
 from ferlit.data.records import record_table
-from ferlit.errors import DataError
+from ferlit.errors import ContradictionError, DataError
 
-# The expressions by their code, and the codes of pictures that show none of them.
-CODES = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt")
-OTHERS = {8: "none", 9: "uncertain", 10: "non-face"}
+__all__ = ["AFFECTNET", "CODES", "OTHERS", "PUBLISHED", "read_affectnet"]
+
+_BY_EXPRESSION = {
+    "neutral": 75_374,
+    "anger": 25_382,
+    "disgust": 4_303,
+    "fear": 6_878,
+    "happiness": 134_915,
+    "sadness": 25_959,
+    "surprise": 14_590,
+}
 # By whether contempt is among the classes.
 PUBLISHED = {
-    "yes": Published("images", total=291_651, splits={"train": 287_651, "val": 4_000}),
-    "no": Published("images", total=287_401, splits={"train": 283_901, "val": 3_500}),
+    "yes": Published(
+        "images",
+        total=291_651,
+        expressions=_BY_EXPRESSION | {"contempt": 4_250},
+        splits={"train": 287_651, "val": 4_000},
+    ),
+    "no": Published(
+        "images",
+        total=287_401,
+        expressions=_BY_EXPRESSION,
+        splits={"train": 283_901, "val": 3_500},
+    ),
 }
-_SETS = {"train": "train_set", "val": "val_set"}
 _LISTS = {"train": "training.csv", "val": "validation.csv"}
 _LIST_FOLDERS = ("Manually_Annotated_file_lists", "")
 _IMAGE_FOLDERS = ("Manually_Annotated_Images", "Manually_Annotated/Manually_Annotated_Images")
-_ANNOTATION = "_exp.npy"
 _LAYOUT = (
     "Manually_Annotated_file_lists/training.csv and Manually_Annotated_Images, or "
     "train_set/images and train_set/annotations"
@@ -59,18 +80,12 @@ _LAYOUT = (
 logger = logging.getLogger(__name__)
 
 
-class _Found(NamedTuple):
-    image: str  # below the root
-    code: int
-    split: str
-    landmarks: str = ""  # the row of a list
-
-
 def read_affectnet(root: Path, *, contempt: str = "yes") -> pd.DataFrame:
     """Read AffectNet in either of its forms; the new one is preferred.
 
-    A row, an annotation or a picture that cannot be used is listed as unread; what is annotated as
-    no expression, as uncertain or as no face is left out.
+    A row, an annotation or a picture that cannot be used is listed as unread, as is a row that
+    repeats an earlier one; what is annotated as no expression, as uncertain or as no face is left
+    out.
 
     Args:
         root: The folder with ``train_set`` and ``val_set``, or with the lists and pictures of the
@@ -81,7 +96,9 @@ def read_affectnet(root: Path, *, contempt: str = "yes") -> pd.DataFrame:
         The record table.
 
     Raises:
-        DataError: it is in neither form, or not one picture with an expression is there.
+        DataError: it is in neither form, not one picture with an expression is there, or its
+            annotations contradict each other: two codes for one picture, a picture in both lists,
+            or codes that the valence speaks against.
 
     >>> read_affectnet(Path("nowhere"))
     Traceback (most recent call last):
@@ -89,8 +106,15 @@ def read_affectnet(root: Path, *, contempt: str = "yes") -> pd.DataFrame:
     ferlit.errors.DataError: nowhere: there is no AffectNet, that is Manually_Annotated...
     """
     unread: dict[str, str] = {}
-    is_new = any((root / name).is_dir() for name in _SETS.values())
-    found = list((_new_form if is_new else _old_form)(root, unread))
+    sets = [root / name for name in SETS.values() if (root / name).is_dir()]
+    if sets:
+        warn_of_unused(root, sets, _lists(root).values())
+    found = list((new_form if sets else _old_form)(root, unread))
+    if doubt := doubt_of_codes((picture.code, picture.valence) for picture in found):
+        raise DataError(
+            f"{root}: {doubt}, so that the codes are not those of AffectNet (0 neutral, 1 "
+            "happiness, 2 sadness ...); take the annotations as they were published"
+        )
     others = Counter(picture.code for picture in found if picture.code in OTHERS)
     if others:
         counts = ", ".join(f"{others[code]} {name}" for code, name in OTHERS.items())
@@ -114,49 +138,9 @@ def read_affectnet(root: Path, *, contempt: str = "yes") -> pd.DataFrame:
     return records
 
 
-def _new_form(root: Path, unread: dict[str, str]) -> Iterator[_Found]:
-    """The pictures that have a file of annotations each."""
-    for split, name in _SETS.items():
-        folder = root / name
-        if not folder.is_dir():
-            continue
-        for part in ("images", "annotations"):
-            if not (folder / part).is_dir():
-                raise DataError(
-                    f"{folder}: there is no folder {part}; unpack the whole archive of {name}"
-                )
-        images = {
-            path.stem: below(root, path)
-            for path in image_files(folder / "images")
-            if path.is_file()
-        }
-        annotations = {
-            path.name.removesuffix(_ANNOTATION): path
-            for path in (folder / "annotations").glob(f"*{_ANNOTATION}")
-            if not is_stray(path.name)
-        }
-        for stem in sorted(images.keys() | annotations.keys()):
-            if stem not in annotations:
-                unread[images[stem]] = "there is no annotation of that name"
-            elif stem not in images:
-                unread[below(root, annotations[stem])] = "there is no picture of that name"
-            elif "#" in stem or not stem.isprintable():
-                unread[images[stem]] = "the name has characters that are not allowed"
-            else:
-                try:
-                    yield _Found(images[stem], _read_annotation(annotations[stem]), split)
-                except DataError as error:
-                    unread[below(root, annotations[stem])] = str(error)
-
-
-def _old_form(root: Path, unread: dict[str, str]) -> Iterator[_Found]:
+def _old_form(root: Path, unread: dict[str, str]) -> Iterator[Found]:
     """The pictures that the CSV lists speak of."""
-    lists = {
-        split: next(path for path in paths if path.is_file())
-        for split, name in _LISTS.items()
-        for paths in [[root / folder / name for folder in _LIST_FOLDERS]]
-        if any(path.is_file() for path in paths)
-    }
+    lists = _lists(root)
     if not lists:
         raise DataError(f"{root}: there is no AffectNet, that is {_LAYOUT}")
     folder = next((root / name for name in _IMAGE_FOLDERS if (root / name).is_dir()), None)
@@ -165,51 +149,65 @@ def _old_form(root: Path, unread: dict[str, str]) -> Iterator[_Found]:
             f"{root}: there is no folder {_IMAGE_FOLDERS[0]}, which the lists speak of; unpack the "
             "parts of Manually_Annotated there"
         )
-    seen: set[str] = set()
+    seen: dict[str, tuple[str, int]] = {}  # place and code by name
     for split, path in lists.items():
         rows = list_rows(path, below(root, path), unread)
-        for place, name, width, expression, has_landmarks in rows:
+        for place, name, width, expression, valence, has_landmarks in rows:
             try:
-                code = _parse_code(expression)
+                code = parse_code(expression)
+                _check_first(root, PurePosixPath(name).as_posix(), place, code, seen)
                 if code in OTHERS:  # many of these have no face
-                    yield _Found("", code, split)
+                    yield Found("", code, split, valence)
                     continue
                 check_width(width)
                 if "#" in name:  # in a record it would be the number of a row
                     raise DataError(f"{name[:200]!r} is no name of a picture")
                 image = below(root, folder / file_below(folder, name))
-                if image in seen:
-                    raise DataError(f"{image} was listed before")
+            except ContradictionError:
+                raise
             except DataError as error:
                 unread[place] = str(error)
             else:
-                seen.add(image)
-                yield _Found(image, code, split, place if has_landmarks else "")
+                yield Found(image, code, split, valence, place if has_landmarks else "")
+    _warn_of_unlisted(folder, seen)
 
 
-def _read_annotation(path: Path) -> int:
-    """The code in a file of one number, or of one text that is a number."""
-    try:
-        with path.open("rb") as file:
-            array = np.load(file, allow_pickle=False)
-            text = str(array.reshape(1).astype(str)[0])
-    except Exception as error:
-        # On damaged files NumPy raises anything from EOFError to a tokenizer's errors.
-        reason = str(error) or type(error).__name__
-        raise DataError(f"it holds no annotation ({reason[:80]})") from error
-    return _parse_code(text)
+def _check_first(
+    root: Path, name: str, place: str, code: int, seen: dict[str, tuple[str, int]]
+) -> None:
+    """Check that no earlier row speaks of the picture; one that says something else is fatal."""
+    first, same = seen.setdefault(name, (place, code))
+    if first == place:
+        return
+    if code == same and first.partition("#")[0] == place.partition("#")[0]:
+        raise DataError(f"{name} was listed before")
+    raise ContradictionError(
+        f"{root}: {name} has the code {same} in {first} and {code} in {place}; take both lists as "
+        "they were published"
+    )
 
 
-def _parse_code(text: str) -> int:
-    try:
-        value = float(text)
-        code = int(value)
-    except (ValueError, OverflowError):
-        value, code = 0.0, -1
-    if code != value or not (0 <= code < len(CODES) or code in OTHERS):
-        known = ", ".join(f"{code} {name}" for code, name in (*enumerate(CODES), *OTHERS.items()))
-        raise DataError(f"the expression {text[:20]!r}; known are {known}")
-    return code
+def _warn_of_unlisted(folder: Path, listed: Collection[str]) -> None:
+    unlisted = sorted(
+        name
+        for place, _, names in os.walk(folder)
+        for file in names
+        if not is_stray(file) and PurePosixPath(file).suffix.lower() in IMAGES
+        if (name := below(folder, Path(place, file))) not in listed
+    )
+    if unlisted:
+        some = ", ".join(unlisted[:3]) + (" ..." if len(unlisted) > 3 else "")
+        logger.warning("%s: %d pictures are in no list: %s", folder, len(unlisted), some)
+
+
+def _lists(root: Path) -> dict[str, Path]:
+    """The lists of the old form that are there, by their split."""
+    return {
+        split: path
+        for split, name in _LISTS.items()
+        for folder in reversed(_LIST_FOLDERS)
+        if (path := root / folder / name).is_file()
+    }
 
 
 AFFECTNET = Database(

@@ -17,7 +17,7 @@ COLUMNS = (
     *("subDirectory_filePath", *BOX),
     *("facial_landmarks", "expression", "valence", "arousal"),
 )
-NAME, WIDTH, POINTS, EXPRESSION = COLUMNS[0], BOX[2], COLUMNS[5], COLUMNS[6]
+NAME, WIDTH, POINTS, EXPRESSION, VALENCE = COLUMNS[0], BOX[2], *COLUMNS[5:8]
 _LANDMARKS = 68
 _BOX_SIZE = 48  # of the 60 pixels of a registered face
 
@@ -29,6 +29,7 @@ class ListRow(NamedTuple):
     name: str  # of the picture
     width: str  # of the face's box
     expression: str
+    valence: str  # "" where the list has none
     has_landmarks: bool  # whether `read_row_landmarks` may find some
 
 
@@ -69,9 +70,13 @@ def list_rows(path: Path, place: str, unread: dict[str, str]) -> Iterator[ListRo
             has_landmarks = POINTS in columns or set(BOX) <= set(columns)
             for number, (_, line) in enumerate(rows):
                 fields = _fields(line)
-                if len(fields) == len(columns):
+                if any("\udc80" <= sign <= "\udcff" for sign in line):
+                    unread[f"{place}#{number}"] = "the row is not UTF-8; save the list as UTF-8"
+                elif len(fields) == len(columns):
                     name, width, expression = (fields[column] for column in wanted)
-                    yield ListRow(f"{place}#{number}", name, width, expression, has_landmarks)
+                    valence = fields[columns.index(VALENCE)] if VALENCE in columns else ""
+                    values = (name, width, expression, valence)
+                    yield ListRow(f"{place}#{number}", *values, has_landmarks)
                 else:
                     reason = f"{len(fields)} columns instead of {len(columns)}"
                     unread[f"{place}#{number}"] = reason
@@ -180,7 +185,7 @@ def _lines(file: BinaryIO) -> Iterator[tuple[int, str]]:
 
 def _text(line: bytes, offset: int) -> str:
     """A line; the first one without the byte order mark that spreadsheets put there."""
-    text = line.decode(errors="replace")
+    text = line.decode(errors="surrogateescape")
     return text if offset else text.removeprefix("\ufeff")
 
 

@@ -6,10 +6,12 @@ emotion-specified expression, CVPR Workshops 2010. Four archives unpack into one
     cohn-kanade-images/S005/001/S005_001_00000011.png           the last frame is the peak
     Emotion/S005/001/S005_001_00000011_emotion.txt              "   3.0000000e+00"
     Landmarks/S005/001/S005_001_00000011_landmarks.txt          needed for registration
-    FACS/S005/001/S005_001_00000011_facs.txt                    not used
+    FACS/S005/001/S005_001_00000011_facs.txt                    only its name is looked at
 
 Only 327 of the 593 sequences have a label; the folders of the others are empty or absent. The last
-three frames of a labelled sequence are its records, as in Liu et al. 2017, Sec. 5.
+three frames of a labelled sequence are its records, as in Liu et al. 2017, Sec. 5. The names of the
+emotion and FACS files tell which frame is the peak, and so do the last image and landmarks: where
+they disagree, frames are missing, and others would get the label of the peak.
 """
 
 import logging
@@ -20,9 +22,11 @@ from pathlib import Path
 import pandas as pd
 
 from ferlit.data.databases.base import Database
+from ferlit.data.databases.ckplus_peaks import doubt_of_peak, frame_in
 from ferlit.data.databases.counts import Published
-from ferlit.data.databases.listing import below, image_files, nothing_read
+from ferlit.data.databases.listing import below, image_files, is_stray, nothing_read
 from ferlit.data.records import record_table
+from ferlit.data.texts import read_text
 from ferlit.errors import DataError
 
 # The expressions by their code in the emotion files.
@@ -49,7 +53,7 @@ _ARCHIVES = {
 
 _SUBJECT = re.compile(r"S\d{3}", re.ASCII)
 _NUMBER = re.compile(r"\d{3}", re.ASCII)
-_EMOTION_FILE = re.compile(r"(S\d{3}_\d{3})_\d+_emotion\.txt", re.ASCII)
+_EMOTION_FILE = re.compile(r"(S\d{3}_\d{3})_\d{1,9}_emotion\.txt", re.ASCII)
 _IMAGE_STEM = re.compile(r"(S\d{3}_\d{3})_(\d{1,9})", re.ASCII)
 logger = logging.getLogger(__name__)
 
@@ -61,8 +65,9 @@ def read_ckplus(root: Path) -> pd.DataFrame:
         root: The folder that holds ``cohn-kanade-images`` and ``Emotion``.
 
     Returns:
-        The record table: at most three frames of each labelled sequence. An emotion file that
-        cannot be understood or whose sequence has no images is unread, as is an image whose name
+        The record table: the peak of each labelled sequence and the two frames before it. An
+        emotion file that cannot be understood, whose sequence has no images, or whose name tells
+        another peak than the images, landmarks or FACS file is unread, as is an image whose name
         does not tell the sequence and the frame.
 
     Raises:
@@ -81,7 +86,7 @@ def read_ckplus(root: Path) -> pd.DataFrame:
             )
     rows: list[dict[str, object]] = []
     unread: dict[str, str] = {}
-    neutral = []
+    neutral, with_gaps = [], []
     for emotion_file in _emotion_files(root, unread):
         folder_of_sequence = emotion_file.parent.relative_to(root / "Emotion")
         subject, number = folder_of_sequence.parts
@@ -100,6 +105,13 @@ def read_ckplus(root: Path) -> pd.DataFrame:
                 "the labelled sequence has no images in cohn-kanade-images; unpack "
                 f"{_ARCHIVES['cohn-kanade-images']} completely, or remove the emotion file"
             )
+            continue
+        peak = frame_in(emotion_file.name, sequence, "_emotion.txt") or 0
+        if doubt := doubt_of_peak(root, folder_of_sequence, sequence, peak, frames, _FRAMES):
+            unread[below(root, emotion_file)] = doubt
+            continue
+        if max(frames) - min(frames) + 1 > len(frames):
+            with_gaps.append(sequence)
         for frame in sorted(frames)[-_FRAMES:]:
             image = frames[frame]
             points = root / "Landmarks" / folder_of_sequence / f"{image.stem}_landmarks.txt"
@@ -119,6 +131,13 @@ def read_ckplus(root: Path) -> pd.DataFrame:
             root,
             len(neutral),
             _some(neutral),
+        )
+    if with_gaps:
+        logger.warning(
+            "%s: %d sequences lack frames before their last three, which are read: %s",
+            root,
+            len(with_gaps),
+            _some(with_gaps),
         )
     if not rows:
         raise nothing_read(
@@ -140,7 +159,7 @@ def read_emotion(path: Path) -> int:
     3
     """
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text = read_text(path)
     except OSError as error:
         raise DataError(f"{path}: the file cannot be read ({error.strerror})") from error
     try:
@@ -156,9 +175,16 @@ def read_emotion(path: Path) -> int:
 
 def _emotion_files(root: Path, unread: dict[str, str]) -> Iterator[Path]:
     """The emotion files in order, one a sequence; stray files and empty folders are passed over."""
-    for subject in _matching_folders(root / "Emotion", _SUBJECT):
-        for number in _matching_folders(subject, _NUMBER):
-            files = sorted(path for path in number.iterdir() if _EMOTION_FILE.fullmatch(path.name))
+    for subject in _matching_folders(root / "Emotion", _SUBJECT, root, unread):
+        for number in _matching_folders(subject, _NUMBER, root, unread):
+            files = []
+            for path in sorted(number.iterdir()):
+                if _EMOTION_FILE.fullmatch(path.name):
+                    files.append(path)
+                elif not is_stray(path.name):
+                    unread[below(root, path)] = (
+                        f"no emotion file, as {subject.name}_{number.name}_00000011_emotion.txt is"
+                    )
             mine = [p for p in files if p.name.startswith(f"{subject.name}_{number.name}_")]
             for path in files:
                 if path not in mine:
@@ -169,8 +195,17 @@ def _emotion_files(root: Path, unread: dict[str, str]) -> Iterator[Path]:
                     yield path
 
 
-def _matching_folders(folder: Path, pattern: re.Pattern[str]) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if pattern.fullmatch(p.name) and p.is_dir())
+def _matching_folders(
+    folder: Path, pattern: re.Pattern[str], root: Path, unread: dict[str, str]
+) -> list[Path]:
+    """The folders with such names; others are unread, unless systems leave them."""
+    folders = sorted(path for path in folder.iterdir() if path.is_dir() and not is_stray(path.name))
+    unread |= {
+        below(root, path): "the folder's name is no subject or sequence, as S005 and 001 are"
+        for path in folders
+        if not pattern.fullmatch(path.name)
+    }
+    return [path for path in folders if pattern.fullmatch(path.name)]
 
 
 def _frames(root: Path, folder: Path, sequence: str, unread: dict[str, str]) -> dict[int, Path]:

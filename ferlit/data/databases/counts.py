@@ -5,10 +5,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
 import pandas as pd
+
+from ferlit.errors import DataError
 
 # Above this share of the published total a copy is taken for the whole database.
 _WHOLE = 0.9
+# Counts that fit other classes this many times better, and their own by no less than this share.
+_BETTER = 4
+_WRONG = 0.02
 logger = logging.getLogger(__name__)
 
 
@@ -34,8 +40,9 @@ class Published:
 def check_counts(records: pd.DataFrame, published: Published, name: str) -> str:
     """Compare a record table with the published counts and log a difference.
 
-    A copy with nearly everything is held against every count, by a warning. A smaller one is meant
-    to be a part of the database and gets a line for information.
+    A copy with nearly everything is held against every count, by a warning; if its expressions have
+    each other's counts, their labels are exchanged. A smaller one is meant to be a part of the
+    database and gets a line for information.
 
     Args:
         records: The table.
@@ -44,6 +51,9 @@ def check_counts(records: pd.DataFrame, published: Published, name: str) -> str:
 
     Returns:
         What was logged, or "" where the counts agree.
+
+    Raises:
+        DataError: a whole copy has the published counts, but for other expressions.
 
     >>> from ferlit.data.records import record_table
     >>> row = {"image": "a.png", "expression": "fear", "identity": "S005", "sequence": "S005_001"}
@@ -69,6 +79,31 @@ def check_counts(records: pd.DataFrame, published: Published, name: str) -> str:
     if len(units) < _WHOLE * published.total:
         logger.info(message)
         return message
+    if exchanged := _exchanged(units["expression"], published):
+        raise DataError(
+            f"{message}; but the counts are those of other expressions ({exchanged}), so that the "
+            "labels are exchanged; take the annotations as they were published"
+        )
     message = "; ".join([message, *differences])
     logger.warning(message)
     return message
+
+
+def _exchanged(found: "pd.Series[str]", published: Published) -> str:
+    """Which expressions have the counts of others; "" where each has its own, more or less."""
+    from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]  # heavy
+
+    names = list(published.expressions)
+    expected = np.array([published.expressions[name] for name in names], dtype=np.int64)
+    counts = np.array([(found == name).sum() for name in names], dtype=np.int64)
+    costs = np.abs(counts[:, None] - expected)  # (K, K)
+    own = int(np.trace(costs))
+    rows, columns = linear_sum_assignment(costs)
+    best = int(costs[rows, columns].sum())
+    if own == 0 or best * _BETTER > own or (best > 0 and own < _WRONG * published.total):
+        return ""
+    return ", ".join(
+        f"{names[row]} has {counts[row]:,} as {names[column]} should"
+        for row, column in zip(rows, columns, strict=True)
+        if row != column
+    )

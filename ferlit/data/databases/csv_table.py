@@ -10,6 +10,7 @@ and is empty where the label is withheld::
 """
 
 import csv
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,8 @@ from ferlit.data.databases.base import Database, Option
 from ferlit.data.databases.folder import SPLIT_NAMES
 from ferlit.data.databases.listing import file_below, nothing_read
 from ferlit.data.records import COLUMNS, canonical_expression, record_table
-from ferlit.errors import DataError
+from ferlit.data.texts import composed, read_text
+from ferlit.errors import ContradictionError, DataError
 
 _NEEDED = ("image", "expression")
 _OF_A_SEQUENCE = ("expression", "identity", "split")
@@ -38,11 +40,12 @@ def read_csv_table(root: Path, *, table: str = "records.csv") -> pd.DataFrame:
 
     Returns:
         The record table, in the order of the file. A row that names no file, an unknown expression,
-        split or frame, a picture of an earlier row, or a sequence that an earlier row gives to
-        another expression, identity or split, is unread.
+        split or frame, a picture of an earlier row that says the same, or a sequence that an
+        earlier row gives to another expression, identity or split, is unread.
 
     Raises:
-        DataError: there is no such table, it lacks a column, or none of its rows can be used.
+        DataError: there is no such table, it lacks a column, is in an encoding that it does not
+            tell, tells two things of one picture, or none of its rows can be used.
 
     >>> read_csv_table(Path("nowhere"))
     Traceback (most recent call last):
@@ -56,12 +59,13 @@ def read_csv_table(root: Path, *, table: str = "records.csv") -> pd.DataFrame:
         )
     rows: list[_Row] = []
     unread: dict[str, str] = {}
-    images: set[str] = set()
+    images: dict[str, tuple[int, _Row]] = {}
     sequences: dict[str, _Row] = {}  # the first row of each
     for number, fields in enumerate(_fields(root / table)):
         try:
             row = _row(root, fields)
             if row["image"] in images:
+                _check_same(root / table, number, row, *images[str(row["image"])])
                 raise DataError(f"the image {row['image']} is in an earlier row too")
             first = sequences.setdefault(str(row["sequence"]), row) if row["sequence"] else row
             for column in _OF_A_SEQUENCE:
@@ -70,32 +74,42 @@ def read_csv_table(root: Path, *, table: str = "records.csv") -> pd.DataFrame:
                         f"the sequence {row['sequence']} has the {column} {row[column]!r} here and "
                         f"{first[column]!r} in an earlier row"
                     )
+        except ContradictionError:
+            raise
         except DataError as error:
             unread[f"{table}#{number}"] = str(error)
         else:
-            images.add(str(row["image"]))
+            images[str(row["image"])] = number, row
             rows.append(row)
     if not rows:
         raise nothing_read(f"{root / table}: no row can be used", unread)
     return record_table(rows, unread)
 
 
+def _check_same(path: Path, number: int, row: _Row, first: int, earlier: _Row) -> None:
+    """Check that two rows on one picture say the same."""
+    for column in _OF_A_SEQUENCE:
+        if row[column] != earlier[column]:
+            raise ContradictionError(
+                f"{path}: row {number} (counted from 0) gives {row['image']} the {column} "
+                f"{row[column]!r}, row {first} {earlier[column]!r}; keep the one that is right"
+            )
+
+
 def _fields(path: Path) -> Iterator[dict[str, str]]:
     """The rows by column, without the spaces around the values."""
     try:
-        # utf-8-sig: spreadsheets put a byte order mark before the first name.
-        with path.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
-            rows = csv.reader(lines)
-            header = [name.strip() for name in next(rows, [])]
-            missing = [name for name in _NEEDED if name not in header]
-            if missing:
-                raise DataError(
-                    f"{path}: there is no column {' and no column '.join(missing)}; the first line "
-                    f"is {','.join(header)[:80]!r}"
-                )
-            for row in rows:
-                if row:
-                    yield dict(zip(header, (value.strip() for value in row), strict=False))
+        rows = csv.reader(io.StringIO(read_text(path), newline=""))
+        header = [name.strip() for name in next(rows, [])]
+        missing = [name for name in _NEEDED if name not in header]
+        if missing:
+            raise DataError(
+                f"{path}: there is no column {' and no column '.join(missing)}; the first line "
+                f"is {','.join(header)[:80]!r}"
+            )
+        for row in rows:
+            if row:
+                yield dict(zip(header, (value.strip() for value in row), strict=False))
     except (OSError, csv.Error) as error:
         raise DataError(f"{path}: the CSV file cannot be read ({error})") from error
 
@@ -119,8 +133,8 @@ def _row(root: Path, fields: dict[str, str]) -> _Row:
     return {
         "image": file_below(root, values["image"]),
         "expression": canonical_expression(values["expression"]) if values["expression"] else "",
-        "identity": values["identity"],
-        "sequence": values["sequence"],
+        "identity": composed(values["identity"]),
+        "sequence": composed(values["sequence"]),
         "frame": int(number[1]),
         "split": SPLIT_NAMES[split.lower()] if split else "",
         "landmarks": file_below(root, points) if points else "",

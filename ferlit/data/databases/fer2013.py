@@ -7,7 +7,9 @@ folder ``fer2013`` below it:
 - ``fer2013.csv`` (emotion,pixels,Usage), or ``icml_face_data.csv`` (emotion, Usage, pixels, with
   spaces in the header);
 - ``train.csv`` (emotion,pixels) and ``test.csv`` (pixels; its labels are withheld);
-- folders ``train/happy/Training_100.jpg``, ``test/happy/PublicTest_100.jpg``.
+- folders ``train/happy/Training_100.jpg``, ``test/happy/PublicTest_100.jpg``, where ``test`` holds
+  both tests; or with ``validation`` (``val``, ``valid``) for the first of them, beside which the
+  names need not tell the split. Name and folder must agree.
 """
 
 import re
@@ -18,9 +20,16 @@ import pandas as pd
 
 from ferlit.data.databases.base import Database
 from ferlit.data.databases.counts import Published
-from ferlit.data.databases.listing import below, image_files, is_stray, nothing_read
+from ferlit.data.databases.folder import SPLIT_NAMES, has_pictures
+from ferlit.data.databases.listing import (
+    below,
+    image_files,
+    is_stray,
+    nothing_read,
+    warn_of_unused,
+)
 from ferlit.data.images import csv_header, csv_rows
-from ferlit.data.records import EXPRESSIONS, canonical_expression, record_table
+from ferlit.data.records import EXPRESSIONS, SPLITS, canonical_expression, record_table
 from ferlit.errors import DataError
 
 # The expressions by their code in the CSV files.
@@ -44,7 +53,16 @@ PUBLISHED = Published(
 _WITH_USAGE = ("fer2013.csv", "icml_face_data.csv")
 _CHALLENGE = {"train.csv": "train", "test.csv": "test"}
 _STEM = re.compile(rf"({'|'.join(USAGES)})_\d+", re.IGNORECASE | re.ASCII)
-_LAYOUT = "fer2013.csv, icml_face_data.csv, train.csv and test.csv, or the folders train and test"
+_LAYOUT = (
+    "fer2013.csv, icml_face_data.csv, train.csv and test.csv, or the folders train and test, with "
+    "validation or not"
+)
+# The splits that a folder may hold, by its name.
+_PARTS = {
+    **{name: (split,) for name, split in SPLIT_NAMES.items() if split != "test"},
+    **{usage.lower(): (split,) for usage, split in USAGES.items()},
+    **{name: ("val", "test") for name, split in SPLIT_NAMES.items() if split == "test"},
+}
 
 _Row = dict[str, object]
 _Unread = dict[str, str]
@@ -58,10 +76,12 @@ def read_fer2013(root: Path) -> pd.DataFrame:
 
     Returns:
         The record table; PublicTest is the validation split, PrivateTest the test split. A row with
-        an unknown emotion or Usage is unread, as is an image whose name does not tell the split.
+        an unknown emotion or Usage is unread, as is an image that does not tell the split or lies
+        in the folders of two classes, and a folder that is no split.
 
     Raises:
-        DataError: it is in none of the forms, or the CSV file cannot be read.
+        DataError: it is in none of the forms, the CSV file cannot be read, or the name of an image
+            tells another split than its folder.
 
     >>> read_fer2013(Path("nowhere"))
     Traceback (most recent call last):
@@ -77,18 +97,26 @@ def read_fer2013(root: Path) -> pd.DataFrame:
 
 def _rows(root: Path, unread: _Unread) -> list[_Row]:
     for folder in (root, root / "fer2013"):
-        for name in _WITH_USAGE:
-            if (folder / name).is_file():
-                return list(_rows_with_usage(folder / name, root, unread))
-        if (folder / "train.csv").is_file():
-            return [
-                row
-                for name in _CHALLENGE
-                if (folder / name).is_file()
-                for row in _challenge_rows(folder / name, root, unread)
-            ]
-        if (folder / "train").is_dir() or (folder / "test").is_dir():
-            return list(_rows_of_folders(folder, root, unread))
+        forms = [
+            *([folder / name] for name in _WITH_USAGE if (folder / name).is_file()),
+            [folder / name for name in _CHALLENGE if (folder / name).is_file()],
+            sorted(
+                (path for path in folder.glob("*/") if path.name.lower() in _PARTS),
+                key=lambda path: (SPLITS.index(_PARTS[path.name.lower()][0]), path.name),
+            ),
+        ]
+        if forms[-2] and forms[-2][0].name != "train.csv":
+            del forms[-2]
+        forms = [paths for paths in forms if paths]
+        if not forms:
+            continue
+        paths, *others = forms
+        warn_of_unused(root, paths, [path for form in others for path in form])
+        if paths[0].is_dir():
+            return list(_rows_of_folders(folder, paths, root, unread))
+        if paths[0].name in _WITH_USAGE:
+            return list(_rows_with_usage(paths[0], root, unread))
+        return [row for path in paths for row in _challenge_rows(path, root, unread)]
     raise DataError(f"{root}: there is no FER2013, that is {_LAYOUT}")
 
 
@@ -121,10 +149,19 @@ def _challenge_rows(path: Path, root: Path, unread: _Unread) -> Iterator[_Row]:
         unread[below(root, path)] = str(error).removeprefix(f"{path}: ")
 
 
-def _rows_of_folders(folder: Path, root: Path, unread: _Unread) -> Iterator[_Row]:
-    """The images of ``train`` and ``test``; the name tells the split, as test holds two of them."""
-    usages = {usage.lower(): split for usage, split in USAGES.items()}
-    for part in (folder / "train", folder / "test"):
+def _rows_of_folders(top: Path, parts: list[Path], root: Path, unread: _Unread) -> Iterator[_Row]:
+    """The images of the folders of splits."""
+    has_val = any(_PARTS[part.name.lower()] == ("val",) for part in parts)
+    for folder in sorted(top.glob("*/")):
+        if folder not in parts and not is_stray(folder.name) and has_pictures(folder):
+            unread[below(root, folder)] = f"no split; known are {', '.join(_PARTS)}"
+    found: list[tuple[Path, _Row]] = []
+    classes: dict[str, set[str]] = {}  # of a name that tells the split and number
+    for part in parts:
+        splits = _PARTS[part.name.lower()]
+        held = ("test",) if has_val and len(splits) > 1 else splits
+        for path in image_files(part):
+            unread[below(root, path)] = "the image lies in no class folder"
         for class_folder in sorted(part.glob("*/")):
             if is_stray(class_folder.name):
                 continue
@@ -134,18 +171,39 @@ def _rows_of_folders(folder: Path, root: Path, unread: _Unread) -> Iterator[_Row
                 unread[below(root, class_folder)] = str(error)
                 continue
             for path in image_files(class_folder):
-                match = _STEM.fullmatch(path.stem)
-                if match is None:
+                split = _split(path, root, held, has_val)
+                if split is None:
                     unread[below(root, path)] = (
                         "the name does not tell the split, as Training_100.jpg, "
                         "PublicTest_100.jpg and PrivateTest_100.jpg do"
                     )
                     continue
-                yield {
-                    "image": below(root, path),
-                    "expression": expression,
-                    "split": usages[match[1].lower()],
-                }
+                classes.setdefault(path.stem.lower(), set()).add(expression)
+                image = below(root, path)
+                found.append((path, {"image": image, "expression": expression, "split": split}))
+    for path, row in found:
+        shown = classes[path.stem.lower()]
+        if len(shown) > 1 and _STEM.fullmatch(path.stem):
+            unread[str(row["image"])] = (
+                f"{path.stem} lies in the folders of {' and '.join(sorted(shown))}"
+            )
+        else:
+            yield row
+
+
+def _split(path: Path, root: Path, held: tuple[str, ...], has_val: bool) -> str | None:
+    """The split by the name, or by the folder where each has its own; None where neither tells."""
+    match = _STEM.fullmatch(path.stem)
+    if match is None:
+        return held[0] if has_val else None
+    split = {usage.lower(): split for usage, split in USAGES.items()}[match[1].lower()]
+    if split not in held:
+        raise DataError(
+            f"{root}: {below(root, path)} is of {split} by its name and of {' or '.join(held)} by "
+            "its folder; unpack the database anew, or read the folders as they are with "
+            "--database folder"
+        )
+    return split
 
 
 def _unknown_emotion(code: str) -> str:

@@ -4,13 +4,14 @@ Barsoum et al., Training deep networks for facial expression recognition with cr
 distribution, ICMI 2016. Read in two forms, in the root or in a folder ``ferplus`` below it:
 
 - ``fer2013new.csv`` (Usage,Image name,neutral,...,contempt,unknown,NF) and, beside it or in a
-  folder ``fer2013``, ``fer2013.csv`` or ``icml_face_data.csv`` with the pictures; the number in
-  ``fer0000032.png`` is the row there. 173 rows without a name show no face.
+  folder ``fer2013``, ``fer2013.csv`` or ``icml_face_data.csv`` with the pictures, row by row (see
+  `ferlit.data.databases.ferplus_rows`). 173 rows without a name show no face.
 - the folders ``FER2013Train``, ``FER2013Valid`` and ``FER2013Test`` with the pictures and a
   ``label.csv`` each: ``fer0000000.png,"(0, 0, 48, 48)",4,0,0,1,3,2,0,0,0,0``.
 """
 
 import csv
+import io
 import logging
 import re
 from collections.abc import Iterator, Sequence
@@ -24,10 +25,17 @@ from numpy.typing import NDArray
 from ferlit.data.databases.base import Database, Option
 from ferlit.data.databases.counts import Published
 from ferlit.data.databases.fer2013 import USAGES
+from ferlit.data.databases.ferplus_rows import NAME, paired_rows
 from ferlit.data.databases.ferplus_votes import COLUMNS, RULES, vote_targets, winners
-from ferlit.data.databases.listing import below, file_below, nothing_read
-from ferlit.data.images import csv_rows
+from ferlit.data.databases.listing import (
+    below,
+    file_below,
+    image_files,
+    nothing_read,
+    warn_of_unused,
+)
 from ferlit.data.records import EXPRESSIONS, record_table
+from ferlit.data.texts import read_text
 from ferlit.errors import DataError
 
 # What the majority rule keeps of the 35,887 rows.
@@ -37,7 +45,7 @@ _PICTURES = ("fer2013.csv", "icml_face_data.csv")
 _LABELS = "label.csv"
 _PARTS = {"FER2013Train": "train", "FER2013Valid": "val", "FER2013Test": "test"}
 _PLACES = ("", "ferplus", "FERPlus", "data", "ferplus/data", "FERPlus/data")
-_NAME = re.compile(r"fer(\d{7})\.png", re.ASCII)
+_PEOPLE = (9, 10)  # one row of the published table has nine votes
 _COUNT = re.compile(r"\d{1,3}", re.ASCII)
 _LAYOUT = (
     "fer2013new.csv beside fer2013.csv or icml_face_data.csv, or the folders FER2013Train, "
@@ -63,12 +71,12 @@ def read_ferplus(root: Path, *, votes: str = "majority") -> pd.DataFrame:
 
     Returns:
         The record table; PublicTest is the validation split, PrivateTest the test split, and the
-        expression is the one with the most votes. A row whose name, Usage or votes are wrong is
-        unread; faces that the rule drops are only counted in the log.
+        expression is the one with the most votes. A row whose name or votes are wrong is unread, as
+        is a picture without votes; faces that the rule drops are only counted in the log.
 
     Raises:
-        DataError: it is in neither form, a file of votes or pictures cannot be read, or nothing is
-            left.
+        DataError: it is in neither form, a file of votes or pictures cannot be read, the rows of
+            votes are not those of the pictures, or nothing is left.
 
     >>> read_ferplus(Path("nowhere"))
     Traceback (most recent call last):
@@ -86,6 +94,12 @@ def read_ferplus(root: Path, *, votes: str = "majority") -> pd.DataFrame:
         for face, winner, kept in zip(faces, winners(counts), is_kept, strict=True)
         if kept
     ]
+    if other := [face.image for face in faces if sum(face.votes) not in _PEOPLE]:
+        logger.warning(
+            "ferplus: the votes on %d faces are not those of ten people, such as on %s",
+            len(other),
+            other[0],
+        )
     logger.info("ferplus: votes=%s keeps %d of %d faces", votes, len(rows), len(faces))
     if not rows:
         raise nothing_read(
@@ -114,15 +128,16 @@ def read_ferplus_targets(
 
 
 def _faces(root: Path, unread: _Unread) -> Iterator[_Face]:
-    table = _first(root, _PLACES, (_VOTES,))
+    table, pictures = _first(root, _PLACES, (_VOTES,)), None
     if table is not None:
         pictures = _first(root, ("", "fer2013", *_PLACES[1:]), _PICTURES)
-        if pictures is not None:
-            return _faces_of_table(table, pictures, root, unread)
-    for place in _PLACES:
-        folders = [root / place / part for part in _PARTS if (root / place / part).is_dir()]
-        if folders:
-            return _faces_of_folders(folders, root, unread)
+    places = ([root / place / part for part in _PARTS] for place in _PLACES)
+    folders = next((found for parts in places if (found := [p for p in parts if p.is_dir()])), [])
+    if table is not None and pictures is not None:
+        warn_of_unused(root, [table, pictures], folders)
+        return _faces_of_table(table, pictures, root, unread)
+    if folders:
+        return _faces_of_folders(folders, root, unread)
     if table is not None:
         raise DataError(
             f"{root}: {below(root, table)} has the votes, but the pictures are not there; put "
@@ -133,61 +148,59 @@ def _faces(root: Path, unread: _Unread) -> Iterator[_Face]:
 
 def _faces_of_table(table: Path, pictures: Path, root: Path, unread: _Unread) -> Iterator[_Face]:
     """The faces of ``fer2013new.csv``, the rows of which are those of FER2013."""
-    usages = [usage for (usage,) in csv_rows(pictures, ("Usage",))]
-    rows = csv_rows(table, ("Usage", "Image name", *COLUMNS))
-    for row, (usage, name, *counts) in enumerate(rows):
-        if not name and usage in USAGES:
+    for row, (usage, name, counts) in enumerate(paired_rows(pictures, table)):
+        if not name:
             continue  # no face
         try:
-            match = _NAME.fullmatch(name)
-            if match is None:
-                raise DataError(f"the image name {name[:40]!r}, expected one as fer0000032.png")
-            picture = int(match[1])
-            if picture >= len(usages):
-                raise DataError(f"{pictures.name} has only {len(usages)} rows, none for {name}")
-            if usage not in USAGES:
-                raise DataError(f"the Usage {usage[:40]!r}; known are {', '.join(USAGES)}")
-            if usage != usages[picture]:
-                raise DataError(
-                    f"the Usage {usage}, but {usages[picture][:40]!r} in row {picture} of "
-                    f"{pictures.name}"
-                )
-            face = _Face(f"{below(root, pictures)}#{picture}", USAGES[usage], _votes(counts))
+            image = f"{below(root, pictures)}#{row}"
+            yield _Face(image, USAGES[usage], _votes(_checked(name), counts))
         except DataError as error:
             unread[f"{below(root, table)}#{row}"] = str(error)
-        else:
-            yield face
 
 
 def _faces_of_folders(folders: list[Path], root: Path, unread: _Unread) -> Iterator[_Face]:
     for folder in folders:
         table = folder / _LABELS
+        place = below(root, table)
+        listed: dict[str, tuple[int, list[str]]] = {}  # row and votes by the name of the picture
         row = -1
         try:
-            with table.open(encoding="utf-8", errors="replace", newline="") as lines:
-                for row, fields in enumerate(csv.reader(lines)):
-                    try:
-                        name, _, *counts = fields if len(fields) > 1 else ("", "")
-                        if not _NAME.fullmatch(name):
-                            raise DataError(
-                                f"the image name {name[:40]!r}, expected one as fer0000032.png"
-                            )
-                        image = file_below(root, f"{below(root, folder)}/{name}")
-                        face = _Face(image, _PARTS[folder.name], _votes(counts))
-                    except DataError as error:
-                        unread[f"{below(root, table)}#{row}"] = str(error)
-                    else:
-                        yield face
+            for row, fields in enumerate(csv.reader(io.StringIO(read_text(table), newline=""))):
+                try:
+                    name, _, *counts = fields if len(fields) > 1 else ("", "")
+                    image = file_below(root, f"{below(root, folder)}/{_checked(name)}")
+                    first, same = listed.setdefault(name, (row, counts))
+                    if first != row and same == counts:
+                        raise DataError(f"{name} is there again with the same votes")
+                    face = _Face(image, _PARTS[folder.name], _votes(name, counts))
+                except DataError as error:
+                    unread[f"{place}#{row}"] = str(error)
+                else:
+                    yield face
             if row < 0:
-                unread[below(root, table)] = "the file is empty"
+                unread[place] = "the file is empty"
         except (OSError, csv.Error) as error:
-            unread[below(root, table)] = f"the file cannot be read after {row + 1} rows ({error})"
+            unread[place] = f"the file cannot be read after {row + 1} rows ({error})"
+        except DataError as error:
+            unread[place] = str(error).removeprefix(f"{table}: ")
+        for path in image_files(folder) if listed else ():
+            if path.name not in listed:
+                unread[below(root, path)] = f"{_LABELS} has no votes on it"
 
 
-def _votes(texts: Sequence[str]) -> list[int]:
+def _checked(name: str) -> str:
+    if not NAME.fullmatch(name):
+        raise DataError(f"the image name {name[:40]!r}, expected one as fer0000032.png")
+    return name
+
+
+def _votes(name: str, texts: Sequence[str]) -> list[int]:
     if len(texts) != len(COLUMNS) or not all(_COUNT.fullmatch(text) for text in texts):
         raise DataError(f"the votes {','.join(texts)[:40]!r}, expected {len(COLUMNS)} numbers")
-    return [int(text) for text in texts]
+    votes = [int(text) for text in texts]
+    if not any(votes):
+        raise DataError(f"nobody voted on {name}")
+    return votes
 
 
 def _distinct(faces: Iterator[_Face], unread: _Unread) -> list[_Face]:

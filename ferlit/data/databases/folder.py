@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from ferlit.data.databases.base import Database, Option
-from ferlit.data.databases.listing import IMAGES, below, is_stray, nothing_read
+from ferlit.data.databases.listing import IMAGES, below, image_files, is_stray, nothing_read
 from ferlit.data.records import EXPRESSIONS, canonical_expression, record_table
 from ferlit.errors import DataError, UsageError
 
@@ -48,8 +48,8 @@ def read_folder(root: Path, *, identity: str = "") -> pd.DataFrame:
             folder and identity. Without it, nobody is named.
 
     Returns:
-        The record table. A picture whose path the pattern does not match is unread, as is a folder
-        with pictures that is named for no expression.
+        The record table. A picture whose path the pattern does not match, or that lies in no class
+        folder, is unread, as is a folder with pictures whose name is no expression and no split.
 
     Raises:
         DataError: there are no class folders with pictures, or the pattern is wrong.
@@ -63,14 +63,17 @@ def read_folder(root: Path, *, identity: str = "") -> pd.DataFrame:
     rows: list[dict[str, object]] = []
     unread: _Unread = {}
     for split, part in _parts(root):
+        for path in image_files(part) if part.is_dir() else ():
+            unread[below(root, path)] = "the picture lies in no class folder"
         for folder in _folders(part):
             if part == root and folder.name.lower() in SPLIT_NAMES:
                 continue
             try:
                 expression = canonical_expression(folder.name)
             except DataError as error:
-                if any(_pictures(folder)):
-                    unread[below(root, folder)] = str(error)
+                if has_pictures(folder):
+                    known = f"; or a split, {', '.join(SPLIT_NAMES)}" if part == root else ""
+                    unread[below(root, folder)] = f"{error}{known}"
                 continue
             for path in _pictures(folder):
                 name = below(root, path)
@@ -140,6 +143,11 @@ def _parts(root: Path) -> Iterator[tuple[str, Path]]:
 
 def _folders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*/") if not is_stray(path.name))
+
+
+def has_pictures(folder: Path) -> bool:
+    """Whether there is a picture in a folder or in those below it."""
+    return any(_pictures(folder))
 
 
 def _pictures(folder: Path) -> Iterator[Path]:

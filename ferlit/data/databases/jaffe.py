@@ -9,6 +9,7 @@ The codes of the expressions are also syllables of subjects' names, so the field
 the dots. The pictures need registration.
 """
 
+import logging
 import re
 from pathlib import Path
 
@@ -31,14 +32,15 @@ CODES = {
 }
 PUBLISHED = Published("images", total=213, subjects=10)
 _FOLDERS = ("", "jaffe", "jaffedbase")
-_STEM = re.compile(r"([A-Z]{2})\.([A-Z]{2})[0-9]+\.[0-9]+")
+_STEM = re.compile(r"([A-Z]{2})\.([A-Z]{2})[0-9]+\.([0-9]+)")
+logger = logging.getLogger(__name__)
 _LAYOUT = "the folder jaffe with pictures such as KA.AN1.39.tiff"
 
 
 def read_jaffe(root: Path) -> pd.DataFrame:
     """Read the pictures in ``root``, or in the folder ``jaffe`` or ``jaffedbase`` below it.
 
-    A picture with an unexpected name is listed as unread.
+    A picture with an unexpected name, or that is there in another file too, is listed as unread.
 
     Args:
         root: The unpacked folder, or the one above it.
@@ -59,6 +61,8 @@ def read_jaffe(root: Path) -> pd.DataFrame:
         if not folder.is_dir():
             continue
         rows: list[dict[str, str]] = []
+        stems: dict[str, str] = {}
+        serials: dict[str, str] = {}
         for image in image_files(folder):
             place = below(root, image)
             match = _STEM.fullmatch(image.stem)
@@ -67,7 +71,19 @@ def read_jaffe(root: Path) -> pd.DataFrame:
             elif match[2] not in CODES:
                 known = ", ".join(f"{code} {name}" for code, name in CODES.items())
                 unread[place] = f"the expression {match[2]!r}; known are {known}"
+            elif image.stem in stems:
+                unread[place] = f"the picture is in {stems[image.stem]} too"
             elif image.is_file():
+                stems[image.stem] = image.name
+                other = serials.setdefault(match[3], image.name)
+                if other != image.name:
+                    logger.warning(
+                        "%s: %s and %s have one serial number, which is another for each picture "
+                        "of the database: one of the names is wrong",
+                        root,
+                        other,
+                        image.name,
+                    )
                 rows.append({"image": place, "expression": CODES[match[2]], "identity": match[1]})
         if rows:
             return record_table(rows, unread)

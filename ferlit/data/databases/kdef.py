@@ -17,7 +17,7 @@ import pandas as pd
 
 from ferlit.data.databases.base import Database, Option
 from ferlit.data.databases.counts import Published
-from ferlit.data.databases.listing import below, image_files, nothing_read
+from ferlit.data.databases.listing import below, image_files, is_stray, nothing_read
 from ferlit.data.records import EXPRESSIONS, record_table
 from ferlit.errors import DataError
 
@@ -70,6 +70,11 @@ def read_kdef(root: Path, *, angle: str = "S") -> pd.DataFrame:
         )
     rows: list[dict[str, object]] = []
     unread: dict[str, str] = {}
+    unread |= {
+        below(root, path): "the folder's name is no session and person, as AF01 is"
+        for path in sorted(folders[0].parent.glob("*/"))
+        if path not in folders and not is_stray(path.name) and image_files(path)
+    }
     for folder in folders:
         pictures: dict[str, str] = {}  # files by what they show
         for path in image_files(folder):

@@ -1,7 +1,9 @@
 """Files of a database: in order, without what systems leave there, and never outside the root."""
 
+import logging
 import re
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from ferlit.errors import DataError
@@ -12,6 +14,7 @@ IMAGES = frozenset(
 _ROW = re.compile(r"\.\w+#\d+$", re.ASCII)
 _STRAYS = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 _MOST_REASONS = 3
+logger = logging.getLogger(__name__)
 
 
 def is_stray(name: str) -> bool:
@@ -74,13 +77,25 @@ def file_below(root: Path, name: str) -> str:
     path = PurePosixPath(file)
     if path.is_absolute() or Path(file).is_absolute() or ".." in path.parts:
         raise DataError(f"{name!r} leads out of the database's folder")
-    try:
-        is_file = (root / path).is_file()
-    except (OSError, ValueError):  # too long, or with characters that no file name has
-        is_file = False
-    if not is_file:
-        raise DataError(f"there is no file {name[:200]!r}")
-    return path.as_posix() + has_place + place
+    # Names from macOS have letters and accents apart, which looks the same.
+    for form in (file, *(unicodedata.normalize(kind, file) for kind in ("NFC", "NFD"))):
+        try:
+            if (root / form).is_file():
+                return PurePosixPath(form).as_posix() + has_place + place
+        except (OSError, ValueError):  # too long, or with characters that no file name has
+            pass
+    raise DataError(f"there is no file {name[:200]!r}")
+
+
+def warn_of_unused(root: Path, used: Iterable[Path], others: Iterable[Path]) -> None:
+    """Warn where a copy holds more than one form of a database, of which one is read."""
+    if left := [below(root, path) for path in others]:
+        logger.warning(
+            "%s: %s is read; not used: %s",
+            root,
+            " with ".join(below(root, path) for path in used),
+            ", ".join(left),
+        )
 
 
 def nothing_read(message: str, unread: Mapping[str, str]) -> DataError:

@@ -8,6 +8,7 @@ from ferlit.errors import DataError
 
 # The expressions by their Value in the annotations; those above are of other kinds, as a scream is.
 CODES = {1: "anger", 2: "disgust", 3: "fear", 4: "happiness", 5: "sadness", 6: "surprise"}
+_VIDEO = re.compile(r"(S\d{3}-\d+)\.avi", re.IGNORECASE | re.ASCII)
 _PERSON = re.compile(r"S\d{3}", re.ASCII)
 _CODE = re.compile(r"\d{1,4}", re.ASCII)
 _MARKED = re.compile(r"\d{1,9}", re.ASCII)
@@ -18,7 +19,8 @@ def read_emotion(path: Path) -> int | None:
 
     Raises:
         DataError: the file is missing, is not XML, declares a document type (its entities could
-            grow without bound), or the Value is no number from 1 or has several values.
+            grow without bound), names another video than its own, or the Value is no number from 1
+            or has several values.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
@@ -27,11 +29,14 @@ def read_emotion(path: Path) -> int | None:
     ...     read_emotion(path)
     4
     """
-    values = {
-        attributes.get("Value", "").strip()
-        for attributes in _elements(path)
-        if attributes.get("Name") == "Emotion"
-    }
+    values: set[str] = set()
+    for attributes in _elements(path):
+        for told in attributes.values():
+            match = _VIDEO.fullmatch(told.strip())
+            if match is not None and match[1].upper() != path.stem.upper():
+                raise DataError(f"it speaks of the video {told}, not of {path.stem}.avi")
+        if attributes.get("Name") == "Emotion":
+            values.add(attributes.get("Value", "").strip())
     if len(values) > 1:
         raise DataError(f"several values of Emotion: {', '.join(sorted(values))[:40]}")
     for value in values:

@@ -5,7 +5,7 @@ Gross et al., Multi-PIE, Image and Vision Computing 2010::
     session01/multiview/001/01/05_1/001_01_01_051_07.png
     sessionSS/multiview/SUBJ/RR/CC_C/SUBJ_SS_RR_CCC_LL.png      recording, camera, illumination
     session01/highres/001/...                                   not used
-    meta/subject_list.txt                                       not used
+    meta/subject_list.txt                                       who came to which session
 
 Session and recording tell the expression. Squint and scream have no canonical name and are left
 out; the other four expressions from the five frontal cameras (within 30 degrees) are the 204,156
@@ -24,6 +24,7 @@ import pandas as pd
 from ferlit.data.databases.base import Database, Option
 from ferlit.data.databases.counts import Published
 from ferlit.data.databases.listing import below, is_stray, nothing_read
+from ferlit.data.databases.multipie_people import warn_of_absent
 from ferlit.data.records import EXPRESSIONS, record_table
 from ferlit.errors import DataError, UsageError
 
@@ -102,6 +103,7 @@ def read_multipie(
     rows: list[dict[str, object]] = []
     unread: dict[str, str] = {}
     left_out: Counter[str] = Counter()
+    recorded: set[tuple[str, str]] = set()  # subject and session
     for session, folder in folders:
         if session not in chosen_sessions:
             continue
@@ -123,6 +125,7 @@ def read_multipie(
             elif (expression := SHOWN[match[2], match[3]]) not in EXPRESSIONS:
                 left_out[expression] += 1
             else:
+                recorded.add((match[1], match[2]))
                 rows.append({"image": image, "expression": expression, "identity": match[1]})
     if not rows:
         raise nothing_read(
@@ -130,6 +133,8 @@ def read_multipie(
             f" and the illuminations {illuminations}",
             unread,
         )
+    if (people := top / "meta" / "subject_list.txt").is_file():
+        warn_of_absent(people, recorded)
     if left_out:
         counts = " and ".join(f"{count} of {name}" for name, count in sorted(left_out.items()))
         logger.info("multipie: %s are left out, as they show none of the classes", counts)

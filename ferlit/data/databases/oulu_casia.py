@@ -44,7 +44,8 @@ def read_oulu_casia(
         frames: How many of the last frames of each sequence; shorter sequences give what they have.
 
     Returns:
-        The record table. Images and folders whose names tell nothing are unread.
+        The record table. Images and folders whose names tell nothing are unread, as is a sequence
+        of whose last frames one is missing.
 
     Raises:
         DataError: there is no such spectrum and light, no image in it, or ``frames`` is not
@@ -77,6 +78,14 @@ def read_oulu_casia(
                 unread[below(root, folder)] = f"no expression; known are {', '.join(CLASSES)}"
                 continue
             images = _images(root, folder, unread)
+            last = sorted(images)[-frames:]
+            if last and last[-1] - last[0] + 1 > len(last):
+                missing = next(frame for frame in range(last[0], last[-1]) if frame not in images)
+                unread[below(root, folder)] = (
+                    f"the image of frame {missing}, one of the last {frames}, is missing; unpack "
+                    "B_OriginalImg.zip anew"
+                )
+                continue
             rows.extend(
                 {
                     "image": below(root, images[frame]),
@@ -85,7 +94,7 @@ def read_oulu_casia(
                     "sequence": f"{person.name}_{folder.name}",
                     "frame": frame,
                 }
-                for frame in sorted(images)[-frames:]
+                for frame in last
             )
     if not rows:
         raise nothing_read(

@@ -24,8 +24,16 @@ import pandas as pd
 
 from ferlit.data.databases.base import Database, Option
 from ferlit.data.databases.counts import Published
-from ferlit.data.databases.listing import below, image_files, is_stray, nothing_read
+from ferlit.data.databases.listing import (
+    below,
+    image_files,
+    is_stray,
+    nothing_read,
+    warn_of_unused,
+)
+from ferlit.data.databases.sfew_labels import TABLE, check_labels
 from ferlit.data.records import canonical_expression, record_table
+from ferlit.data.texts import composed, read_text
 from ferlit.errors import DataError
 
 CLASSES = ("neutral", "anger", "disgust", "fear", "happiness", "sadness", "surprise")
@@ -67,7 +75,9 @@ def clip_of(name: str) -> tuple[str, str]:
 def read_sfew(root: Path, *, exclude: Path | None = None) -> pd.DataFrame:
     """Read the aligned faces of SFEW 2.0.
 
-    A class folder or an image with an unexpected name is listed as unread.
+    A class folder or an image with an unexpected name is listed as unread, as is an image of which
+    there are several in other folders. Where the copy has a table of labels
+    (``sfew_2.0_labels.csv``), it is held against the folders.
 
     Args:
         root: The folder that holds ``Train``, ``Val`` and ``Test``, or the one above it; the
@@ -78,7 +88,8 @@ def read_sfew(root: Path, *, exclude: Path | None = None) -> pd.DataFrame:
         The record table; the images of the test have no expression.
 
     Raises:
-        DataError: there are no such folders, no images in them, or no file ``exclude``.
+        DataError: there are no such folders, no images in them, no file ``exclude``, or a table of
+            labels disagrees with the folders.
 
     >>> read_sfew(Path("nowhere"))
     Traceback (most recent call last):
@@ -94,6 +105,8 @@ def read_sfew(root: Path, *, exclude: Path | None = None) -> pd.DataFrame:
         )
     unread: dict[str, str] = {}
     rows = [row for split in folders for row in _rows(folders[split], root, split, unread)]
+    rows = _distinct(rows, unread)
+    _check_table(root, rows)
     if not rows:
         places = ", ".join(str(folder) for folder in folders.values())
         raise nothing_read(
@@ -107,9 +120,35 @@ def read_sfew(root: Path, *, exclude: Path | None = None) -> pd.DataFrame:
     return record_table((row for row in rows if not _names_of(row) & unwanted), unread)
 
 
+def _distinct(rows: list[_Row], unread: dict[str, str]) -> list[_Row]:
+    """The rows without the frames that lie in several folders, which cannot all be right."""
+    same: dict[str, list[str]] = {}
+    for row in rows:
+        same.setdefault(PurePath(row["image"]).stem, []).append(row["image"])
+    for images in same.values():
+        if len(images) > 1:
+            places = " and ".join(PurePath(image).parent.as_posix() for image in images)
+            unread |= dict.fromkeys(images, f"the frame is in {places}")
+    return [row for row in rows if row["image"] not in unread]
+
+
+def _check_table(root: Path, rows: list[_Row]) -> None:
+    """Hold the folders against the table of labels of some copies."""
+    tables = (root / place / TABLE for place in ("", "SFEW"))
+    table = next((path for path in tables if path.is_file()), None)
+    if table is None:
+        return
+    folders = {
+        PurePath(composed(row["image"])).stem: (row["expression"], row["split"]) for row in rows
+    }
+    if lost := sorted(check_labels(table, folders)):
+        some = ", ".join(lost[:5]) + (" ..." if len(lost) > 5 else "")
+        logger.warning("%s: %d images have no row: %s", table, len(lost), some)
+
+
 def _names_of(row: _Row) -> set[str]:
     """How a list may call the image: with or without the suffix."""
-    path = PurePath(row["image"])
+    path = PurePath(composed(row["image"]))
     return {path.name, path.stem}
 
 
@@ -122,7 +161,10 @@ def _folder_of(root: Path, split: str) -> Path | None:
         for name in names
         for folder in (Path(part, name), Path(name))
     )
-    return next((folder for folder in candidates if folder.is_dir()), None)
+    found = [folder for folder in candidates if folder.is_dir()]
+    if found:
+        warn_of_unused(root, found[:1], found[1:])
+    return found[0] if found else None
 
 
 def _rows(folder: Path, root: Path, split: str, unread: dict[str, str]) -> Iterator[_Row]:
@@ -169,13 +211,13 @@ def _expression(folder: str) -> str | None:
 
 def _names_in(path: Path) -> set[str]:
     try:
-        lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+        lines = read_text(path).splitlines()
     except OSError as error:
         raise DataError(
             f"{path}: the list of images to exclude cannot be read ({error.strerror}); give a text "
             "file with a name a line"
         ) from error
-    return {line.strip() for line in lines if line.strip()}
+    return {composed(line) for line in lines if line.strip()}
 
 
 SFEW = Database(

@@ -5,23 +5,29 @@ The table is a guess of ``ferlit identities``, or written by hand: a row an imag
 applies it.
 """
 
+import logging
 from pathlib import Path
 
 import pandas as pd
 
+from ferlit.data.texts import composed, encoding_of, wrong_encoding
 from ferlit.errors import DataError
 
 IDENTITIES = "identities.csv"
+logger = logging.getLogger(__name__)
 
 
 def read_identities(path: Path) -> pd.Series:
     """The identities that a table gives, by image; "" where a person left one out.
 
     Raises:
-        DataError: it cannot be read, lacks a column, or names an image twice.
+        DataError: it cannot be read, is in an encoding that it does not tell, lacks a column, or
+            names an image twice.
     """
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding=encoding_of(path))
+    except UnicodeDecodeError as error:
+        raise wrong_encoding(path) from error
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: no table of identities ({error})") from error
     missing = [column for column in ("image", "identity") if column not in table]
@@ -33,7 +39,7 @@ def read_identities(path: Path) -> pd.Series:
     twice = table[table["image"].duplicated()]
     if not twice.empty:
         raise DataError(f"{path}: {twice.iloc[0]['image']} is listed twice; keep one of its rows")
-    return pd.Series(table["identity"].str.strip().to_numpy(object), index=table["image"])
+    return pd.Series(table["identity"].map(composed).to_numpy(object), index=table["image"])
 
 
 def with_identities(records: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -68,6 +74,19 @@ def with_identities(records: pd.DataFrame, path: Path) -> pd.DataFrame:
             f"`ferlit identities --store {path.parent} --overwrite`"
         )
     guesses = records["image"].map(given).astype(object).fillna("")
+    own = records["identity"]
+    other = records[(own != "") & (guesses != "") & (own != guesses)]
+    if not other.empty:
+        image, name = other.iloc[0]["image"], other.iloc[0]["identity"]
+        logger.warning(
+            "%s: %d images have other persons there than in the database, whose names stay, such "
+            "as %s (%s, not %s)",
+            path,
+            len(other),
+            image,
+            name,
+            given[image],
+        )
     records = records.assign(
         identity=records["identity"].where(records["identity"] != "", guesses).astype(object)
     )

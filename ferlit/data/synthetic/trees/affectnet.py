@@ -13,6 +13,7 @@ from ferlit.data.synthetic.person import Person, Points
 from ferlit.data.synthetic.trees._wild import cropped_face, face_box, photograph_of
 
 SIZE = (224, 224)
+_VALENCES = dict.fromkeys(CODES, -0.5) | {"neutral": 0.0, "happiness": 0.7, "surprise": 0.2}
 _OUTSIDE = "-2"  # valence and arousal of what shows no expression
 
 
@@ -70,7 +71,7 @@ def _write_photograph(
     path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(path), picture)
     box = face_box(points) if has_box else (-1, -1, -1, -1)
-    affect = [f"{value:.6f}" for value in rng.uniform(-1, 1, 2)] if code < 8 else [_OUTSIDE] * 2
+    affect = [f"{value:.6f}" for value in _affect(code, rng)] if code < 8 else [_OUTSIDE] * 2
     return ",".join([name, *map(str, box), _joined(points), str(code), *affect])
 
 
@@ -82,7 +83,7 @@ def _write_new(tree: Path, people: list[Person], rng: np.random.Generator) -> No
             code = number % len(CODES)
             face = cropped_face(people[(number + number // 8) % 4], CODES[code], SIZE, rng)
             cv2.imwrite(str(tree / folder / "images" / f"{number}.jpg"), face)
-            affect = rng.uniform(-1, 1, 2)
+            affect = _affect(code, rng)
             values = {
                 # Both ways of storing a number occur.
                 "exp": np.array(str(code)) if folder == "train_set" else np.array(code),
@@ -92,6 +93,12 @@ def _write_new(tree: Path, people: list[Person], rng: np.random.Generator) -> No
             }
             for kind, value in values.items():
                 np.save(tree / folder / "annotations" / f"{number}_{kind}.npy", value)
+
+
+def _affect(code: int, rng: np.random.Generator) -> tuple[float, float]:
+    """Valence and arousal; the valence goes with the expression."""
+    valence, arousal = rng.uniform(-1, 1, 2)
+    return _VALENCES[CODES[code]] + 0.2 * valence, arousal
 
 
 def _joined(points: Points) -> str:

@@ -12,6 +12,8 @@ from ferlit.data.synthetic.person import Person
 from ferlit.data.synthetic.trees._aligned import SIZE, Face, aligned_face, write_faces
 
 FORMS = ("csv", "folders")
+# The rows of what is no face and of what most could not tell.
+NO_FACE, UNKNOWN = 5, 21
 _PARTS = {
     "Training": "FER2013Train",
     "PublicTest": "FER2013Valid",
@@ -30,7 +32,8 @@ def write_ferplus(root: Path, *, form: str = "csv", seed: int = 0) -> None:
     Of the training part (32 expressions of four people) everybody agrees on 8, a majority on 24,
     and three expressions share 8; of the 8 for validation 4 are clear, and of the 4 others
     "unknown" has a third; of the 8 for testing all are clear, one of them by nine votes. Two rows
-    more of the training part are no face, without a name, and one that most could not tell.
+    more of the training part, 5 and 21, are no face, without a name, and one that most could not
+    tell. As in the database, the numbers in the names count only the rows that have one.
 
     Args:
         root: A folder that does not exist.
@@ -61,8 +64,12 @@ def write_ferplus(root: Path, *, form: str = "csv", seed: int = 0) -> None:
             votes.append(_votes(number, shown))
     votes[-1][COLUMNS.index("unknown")] -= 1
     noise = rng.integers(0, 256, (SIZE, SIZE), dtype=np.uint8)
-    faces += [Face(0, "Training", noise), faces[0]]
-    votes += [[0] * 9 + [10], [4] + [0] * 7 + [6, 0]]
+    for row, face, counts in (
+        (NO_FACE, Face(0, "Training", noise), [0] * 9 + [10]),
+        (UNKNOWN, faces[0], [4] + [0] * 7 + [6, 0]),
+    ):
+        faces.insert(row, face)
+        votes.insert(row, counts)
     with new_tree(root) as draft:
         if form == "csv":
             _write_tables(draft, faces, votes)
@@ -80,13 +87,20 @@ def _votes(person: int, shown: int) -> list[int]:
     return votes
 
 
+def _names(votes: list[list[int]]) -> list[str]:
+    """By row; the numbers pass over what is no face."""
+    is_named = [counts[-1] < 10 for counts in votes]
+    return [
+        f"fer{sum(is_named[:row]):07d}.png" if named else "" for row, named in enumerate(is_named)
+    ]
+
+
 def _write_tables(root: Path, faces: list[Face], votes: list[list[int]]) -> None:
     for folder in ("fer2013", "ferplus"):
         (root / folder).mkdir()
     write_faces(root / "fer2013" / "fer2013.csv", faces)
     lines = [",".join(("Usage", "Image name", *COLUMNS))]
-    for row, (face, counts) in enumerate(zip(faces, votes, strict=True)):
-        name = "" if counts[-1] == 10 else f"fer{row:07d}.png"
+    for face, name, counts in zip(faces, _names(votes), votes, strict=True):
         lines.append(",".join((face.usage, name, *map(str, counts))))
     (root / "ferplus" / "fer2013new.csv").write_text("\n".join(lines) + "\n")
 
@@ -96,10 +110,9 @@ def _write_folders(root: Path, faces: list[Face], votes: list[list[int]]) -> Non
         folder = root / "data" / part
         folder.mkdir(parents=True)
         lines = []
-        for row, (face, counts) in enumerate(zip(faces, votes, strict=True)):
-            if face.usage != usage or counts[-1] == 10:
+        for face, name, counts in zip(faces, _names(votes), votes, strict=True):
+            if face.usage != usage or not name:
                 continue
-            name = f"fer{row:07d}.png"
             cv2.imwrite(str(folder / name), face.picture)
             box = f'"(0, 0, {SIZE}, {SIZE})"'
             lines.append(",".join((name, box, *map(str, counts))))

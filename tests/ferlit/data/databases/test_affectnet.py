@@ -143,6 +143,28 @@ def test_an_annotation_without_a_picture_is_unread(tmp_path: Path) -> None:
     }
 
 
+def test_the_valence_of_the_new_form_is_held_against_the_codes(tmp_path: Path) -> None:
+    stems = {f"{code}{letter}": code for code in (1, 2) for letter in "abcdefghijklmnopqrst"}
+    annotate(tmp_path, **stems)
+    for stem, code in stems.items():
+        valence = np.array("0.6" if code == 1 else "-0.5")
+        np.save(tmp_path / f"train_set/annotations/{stem}_val.npy", valence)
+    assert len(AFFECTNET.read(tmp_path)) == 40
+    for stem, code in stems.items():  # as if the codes counted from 1
+        np.save(tmp_path / f"train_set/annotations/{stem}_exp.npy", np.array(3 - code))
+    with pytest.raises(DataError, match=r"mean valence of -0\.50, those of 2, sadness, 0\.60"):
+        AFFECTNET.read(tmp_path)
+
+
+def test_the_form_that_is_not_used_is_named(
+    new: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = Path(shutil.copytree(new, tmp_path / "tree"))
+    (root / "training.csv").touch()
+    assert len(AFFECTNET.read(root)) == 24
+    assert "train_set with val_set is read; not used: training.csv" in caplog.text
+
+
 def test_stray_files_are_passed_over(tmp_path: Path) -> None:
     annotate(tmp_path, a=3)
     for part in ("images", "annotations"):

@@ -134,6 +134,59 @@ def test_a_list_that_tells_nothing_is_unread(text: str, reason: str, tmp_path: P
     assert unread_files(records) == {f"{LISTS}/validation.csv": reason}
 
 
+@pytest.mark.parametrize(
+    ("training", "validation", "message"),
+    [
+        ([row(), row(code="9")], [], r"1/a\.jpg has the code 3 in .*training\.csv#0 and 9 in .*#1"),
+        ([row(), row(code="4")], [], r"1/a\.jpg has the code 3 in .*training\.csv#0 and 4 in .*#1"),
+        (
+            [row()],
+            [row()],
+            r"a\.jpg has the code 3 in .*training\.csv#0 and 3 in .*validation\.csv#0",
+        ),
+    ],
+)
+def test_rows_that_contradict_each_other_are_an_error(
+    training: list[str], validation: list[str], message: str, tmp_path: Path
+) -> None:
+    fill(tmp_path, HEADER, *training)
+    (tmp_path / LISTS / "validation.csv").write_text("\n".join([HEADER, *validation]) + "\n")
+    with pytest.raises(DataError, match=message):
+        AFFECTNET.read(tmp_path)
+
+
+def affects(root: Path, codes: dict[int, float]) -> Path:
+    names = tuple(f"1/{code}{k}.jpg" for code in codes for k in range(20))
+    lines = [f"{n},1,1,9,9,,{n[2]},{codes[int(n[2])] + 0.01 * (len(n) % 3)},0" for n in names]
+    return fill(root, HEADER, *lines, names=names)
+
+
+def test_codes_that_the_valence_speaks_against_are_refused(tmp_path: Path) -> None:
+    own = {0: 0.0, 1: 0.65, 2: -0.6, 3: 0.1}
+    assert len(AFFECTNET.read(affects(tmp_path / "own", own))) == 80
+    shifted = {code + 1: valence for code, valence in own.items()}  # counted from 1
+    with pytest.raises(
+        DataError, match=r"code 1, happiness, have a mean valence of 0\.0\d, .* 0\.6"
+    ):
+        AFFECTNET.read(affects(tmp_path / "shifted", shifted))
+
+
+def test_pictures_in_no_list_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    fill(tmp_path, HEADER, row())
+    (tmp_path / PICTURES / "1/Thumbs.db").touch()
+    assert len(AFFECTNET.read(tmp_path)) == 1
+    assert "Manually_Annotated_Images: 1 pictures are in no list: 1/b.jpg" in caplog.text
+
+
+def test_a_row_in_another_encoding_is_named(tmp_path: Path) -> None:
+    fill(tmp_path, HEADER, row())
+    with (tmp_path / TRAINING).open("ab") as list_:
+        list_.write(row("1/Zo\xeb.jpg").encode("latin-1"))
+    assert unread_files(AFFECTNET.read(tmp_path)) == {
+        f"{TRAINING}#1": "the row is not UTF-8; save the list as UTF-8"
+    }
+
+
 def test_lists_without_pictures_are_an_error(tmp_path: Path) -> None:
     fill(tmp_path, HEADER, row(), names=())
     with pytest.raises(DataError, match="no folder Manually_Annotated_Images, which the lists"):

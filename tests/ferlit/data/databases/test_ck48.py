@@ -92,6 +92,31 @@ def test_a_second_picture_of_a_frame_is_named(tmp_path: Path) -> None:
     }
 
 
+def test_a_sequence_with_more_than_its_last_three_frames_is_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(tmp_path)
+    (tmp_path / "happy" / "S010_006_00000001.png").touch()
+    (tmp_path / "sadness" / "S999_002_00000017.png").unlink()
+    records = CK48.read(tmp_path)
+    assert set(records["sequence"]) == {"S010_004", "S999_002"}
+    unread = unread_files(records)
+    assert len(unread) == 4
+    assert unread["happy/S010_006_00000015.png"].startswith("the sequence S010_006 has 4 frames, ")
+    assert "1 sequences lack one of their three last frames: S999_002" in caplog.text
+
+
+def test_a_folder_that_is_no_class_is_named(tmp_path: Path) -> None:
+    fill(tmp_path)
+    (tmp_path / "happyness").mkdir()
+    (tmp_path / "happyness" / "S010_007_00000013.png").touch()
+    (tmp_path / "docs").mkdir()
+    records = CK48.read(tmp_path)
+    assert len(records) == 9
+    ((folder, reason),) = unread_files(records).items()
+    assert (folder, reason[:29]) == ("happyness", "the folder is no expression; ")
+
+
 def test_a_folder_without_classes_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     with pytest.raises(DataError, match="no class folders"):

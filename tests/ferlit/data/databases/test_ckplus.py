@@ -1,4 +1,5 @@
 import logging
+import re
 import shutil
 from pathlib import Path
 
@@ -8,6 +9,8 @@ from hypothesis import strategies as st
 
 from ferlit.data.databases.ckplus import CKPLUS, CODES, PUBLISHED, read_ckplus, read_emotion
 from ferlit.data.databases.counts import check_counts
+from ferlit.data.databases.fer2013 import CODES as FER2013_CODES
+from ferlit.data.databases.fer2013 import PUBLISHED as FER2013_PUBLISHED
 from ferlit.data.records import EXPRESSIONS, record_table, unread_files
 from ferlit.data.synthetic import write_ckplus
 from ferlit.errors import DataError
@@ -115,7 +118,80 @@ def test_frames_are_ordered_by_number_whatever_their_digits(tmp_path: Path) -> N
     folder = tmp_path / "cohn-kanade-images" / "S005" / "001"
     for frame in ("0000009", "10"):
         (folder / f"S005_001_{frame}.JPG").touch()
-    assert CKPLUS.read(tmp_path)["frame"].tolist() == [2, 9, 10]
+    (folder / "S005_001_08.png").touch()
+    emotion = tmp_path / "Emotion" / "S005" / "001"
+    (emotion / "S005_001_00000002_emotion.txt").rename(emotion / "S005_001_010_emotion.txt")
+    (tmp_path / "FACS").rename(tmp_path / "elsewhere")
+    assert CKPLUS.read(tmp_path)["frame"].tolist() == [8, 9, 10]
+
+
+def renamed(root: Path, name: str, old: str, new: str) -> Path:
+    path = root / name
+    return path.rename(path.with_name(path.name.replace(old, new)))
+
+
+IMAGE = "cohn-kanade-images/S010/004/S010_004_000000{}.png"
+EMOTION = "Emotion/S010/004/S010_004_00000017_emotion.txt"
+
+
+@pytest.mark.parametrize(
+    ("lost", "reason"),
+    [
+        ([17], "its name tells that frame 17 is the peak, but the last image is that of frame 16"),
+        (range(4, 18), "its name tells that frame 17 is the peak, but the last image is .* 3;"),
+        ([16], "the image of frame 16, one of the last 3, is missing; unpack the archives"),
+        ([15], "the image of frame 15, one of the last 3, is missing"),
+        ([15, 16], "the image of frame 15, one of the last 3, is missing"),
+    ],
+)
+def test_other_frames_never_take_the_place_of_the_peak(
+    lost: list[int], reason: str, root: Path
+) -> None:
+    for frame in lost:
+        (root / f"cohn-kanade-images/S010/004/S010_004_{frame:08d}.png").unlink()
+    records = CKPLUS.read(root)
+    assert set(records["sequence"]) == {"S005_001", "S999_001", "S999_003"}
+    ((name, why),) = unread_files(records).items()
+    assert name == EMOTION
+    assert re.match(reason, why)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("FACS/S010/004/S010_004_00000017_facs.txt", "the folder FACS has frame 19"),
+        (EMOTION, "the last image is that of frame 17"),
+        (IMAGE.format(17), "the last image is that of frame 19"),
+    ],
+)
+def test_names_that_tell_another_peak_cost_the_sequence(name: str, reason: str, root: Path) -> None:
+    path = renamed(root, name, "17", "19")
+    records = CKPLUS.read(root)
+    assert "S010_004" not in set(records["sequence"])
+    assert len(records) == 8
+    ((place, why),) = unread_files(records).items()
+    assert place == (path.relative_to(root).as_posix() if "Emotion" in name else EMOTION)
+    assert reason in why
+
+
+def test_landmarks_after_the_peak_cost_the_sequence(root: Path) -> None:
+    path = root / "Landmarks/S005/001/S005_001_00000012_landmarks.txt"
+    path.touch()
+    records = CKPLUS.read(root)
+    assert "S005_001" not in set(records["sequence"])
+    (why,) = unread_files(records).values()
+    assert "frame 11 is the peak, but the folder Landmarks has frame 12" in why
+
+
+def test_frames_missing_before_the_last_three_are_warned_of(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (root / IMAGE.format("09")).unlink()
+    records = CKPLUS.read(root)
+    assert records.loc[records["sequence"] == "S010_004", "frame"].tolist() == [15, 16, 17]
+    assert "1 sequences lack frames before their last three, which are read: S010_004" in (
+        caplog.text
+    )
 
 
 @pytest.mark.parametrize("code", range(8))
@@ -234,6 +310,19 @@ def test_an_emotion_file_in_another_sequences_folder_is_named(root: Path) -> Non
     }
 
 
+def test_labels_whose_names_are_not_understood_are_named(root: Path) -> None:
+    renamed(root, "Emotion/S010/004/S010_004_00000017_emotion.txt", "_00000017", "")
+    (root / "Emotion/S5/001").mkdir(parents=True)
+    (root / "Emotion/S010/4").mkdir()
+    records = CKPLUS.read(root)
+    assert "S010_004" not in set(records["sequence"])
+    assert set(unread_files(records)) == {
+        "Emotion/S010/004/S010_004_emotion.txt",
+        "Emotion/S5",
+        "Emotion/S010/4",
+    }
+
+
 @pytest.mark.parametrize("name", ["S010_004_00000099.png", "S005_001.png", "peak.jpg"])
 def test_images_that_are_no_frames_of_their_sequence_are_named(name: str, root: Path) -> None:
     (root / "cohn-kanade-images" / "S005" / "001" / name).touch()
@@ -338,6 +427,32 @@ def test_other_counts_of_a_whole_copy_are_a_warning(caplog: pytest.LogCaptureFix
         "ckplus: 325 sequences of 118 subjects; the published database has 327 of 118; "
         "anger 43 instead of 45"
     )
+
+
+@pytest.mark.parametrize("by", [1, 3])
+def test_labels_with_the_counts_of_others_are_refused(by: int) -> None:
+    rows = published()
+    names = list(PUBLISHED.expressions)
+    shifted = {name: names[(k + by) % len(names)] for k, name in enumerate(names)}
+    for row in rows:
+        row["expression"] = shifted[str(row["expression"])]
+    message = r"counts are those of other expressions \(anger has \d+ as .* should.*exchanged"
+    with pytest.raises(DataError, match=message):
+        check_counts(record_table(rows), PUBLISHED, "ckplus")
+    check_counts(record_table(rows[:280]), PUBLISHED, "ckplus")  # a part has any counts
+
+
+def test_a_whole_copy_of_another_database_shows_exchanged_labels_too() -> None:
+    """FER2013's codes read in the order of its class folders, with some rows lost."""
+    order = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
+    read_as = dict(zip(FER2013_CODES, order, strict=True))
+    rows = [
+        {"image": f"{name}{k}", "expression": read_as[name], "split": "train"}
+        for name, count in FER2013_PUBLISHED.expressions.items()
+        for k in range(count - 9)
+    ]
+    with pytest.raises(DataError, match="sadness has 3,993 as surprise should"):
+        check_counts(record_table(rows), FER2013_PUBLISHED, "fer2013")
 
 
 def test_a_part_of_the_database_gets_one_line(root: Path, caplog: pytest.LogCaptureFixture) -> None:

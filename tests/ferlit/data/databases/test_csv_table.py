@@ -93,7 +93,7 @@ def test_rows_and_frames_of_a_file_are_images(tmp_path: Path) -> None:
         ("b.png,fear,,,-1,,", "the frame '-1' is no number"),
         ("b.png,fear,,,99999999999999999999,,", "the frame '99999999999999999999' is no number"),
         ("b.png,fear,,,,dev,", "the split 'dev'; known are train, val and test"),
-        ("a.png,fear,,,,,", "the image a.png is in an earlier row too"),
+        ("a.png,angry,S1,,,training,", "the image a.png is in an earlier row too"),
         ("b.png,fear,S1,s,2,train,", "the sequence s has the expression 'fear' here and 'anger'"),
         ("b.png,anger,S2,s,2,train,", "the sequence s has the identity 'S2' here and 'S1'"),
         ("b.png,anger,S1,s,2,,", "the sequence s has the split '' here and 'train' in an earlier"),
@@ -142,6 +142,30 @@ def test_a_table_that_cannot_be_used_is_an_error(
         CSV_TABLE.read(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("./a.png,fear,S1,train", "row 2 .* gives a.png the expression 'fear', row 0 'anger'"),
+        ("a.png,anger,S2,train", "row 2 .* gives a.png the identity 'S2', row 0 'S1'"),
+        ("a.png,anger,S1,test", "row 2 .* gives a.png the split 'test', row 0 'train'"),
+    ],
+)
+def test_two_rows_that_contradict_each_other_on_a_picture_are_an_error(
+    row: str, message: str, tmp_path: Path
+) -> None:
+    rows = ("a.png,anger,S1,train", "b.png,fear,S1,train", row)
+    write_table(tmp_path, "image,expression,identity,split", *rows)
+    with pytest.raises(DataError, match=message):
+        CSV_TABLE.read(tmp_path)
+
+
+def test_a_file_is_found_however_its_letters_are_composed(tmp_path: Path) -> None:
+    (tmp_path / "zoe\u0308.png").touch()
+    write_table(tmp_path, "image,expression", "zo\u00eb.png,fear")
+    (image,) = CSV_TABLE.read(tmp_path)["image"]
+    assert (tmp_path / image).is_file()
+
+
 def test_a_missing_table_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "records.csv").mkdir()
     with pytest.raises(DataError, match=r"no table records\.csv; write one with at least"):
@@ -163,7 +187,65 @@ def test_no_bytes_after_the_first_row_give_another_error(
     root = tmp_path_factory.mktemp("csv")
     path = write_table(root, "image,expression,identity,sequence,frame", "a.png,fear,S1,s,1")
     path.write_bytes(path.read_bytes() + (data if isinstance(data, bytes) else data.encode()))
-    assert CSV_TABLE.read(root)["image"].tolist() == ["a.png"]
+    try:
+        data.decode() if isinstance(data, bytes) else data
+    except UnicodeDecodeError:
+        with pytest.raises(DataError, match=r"records\.csv: line \d+ has the byte 0x"):
+            CSV_TABLE.read(root)
+    else:
+        assert CSV_TABLE.read(root)["image"].tolist() == ["a.png"]
+
+
+PEOPLE = "image,expression,identity\na.png,fear,Zo\u00eb\nb.png,fear,Zo\u00e9\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_a_table_that_tells_its_encoding_keeps_its_people_apart(
+    encoding: str, tmp_path: Path
+) -> None:
+    write_table(tmp_path).write_text(PEOPLE, encoding=encoding)
+    assert CSV_TABLE.read(tmp_path)["identity"].tolist() == ["Zo\u00eb", "Zo\u00e9"]
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "mac-roman", "cp437"])
+def test_a_table_in_an_encoding_that_it_does_not_tell_is_refused_with_the_place(
+    encoding: str, tmp_path: Path
+) -> None:
+    write_table(tmp_path).write_bytes(PEOPLE.encode(encoding))
+    byte = "\u00eb".encode(encoding)[0]
+    message = (
+        rf"records\.csv: line 2 has the byte 0x{byte:02X}, which is not UTF-8; save the file as"
+    )
+    with pytest.raises(DataError, match=message):
+        CSV_TABLE.read(tmp_path)
+
+
+def test_a_name_is_one_person_however_its_letters_are_composed(tmp_path: Path) -> None:
+    rows = (f"{letter}.png,fear,{name}" for letter, name in zip("abcd", NAMES, strict=True))
+    write_table(tmp_path, "image,expression,identity", *rows)
+    assert CSV_TABLE.read(tmp_path)["identity"].tolist() == ["Zo\u00eb", "Zo\u00eb", "Zoe", ""]
+
+
+NAMES = (" Zoe\u0308", "Zo\u00eb ", "Zoe", "  ")
+
+
+def test_identities_are_texts_and_those_that_look_alike_are_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = ["a.png,fear,01", "b.png,fear,1", "c.png,fear,1.0", "d.png,fear,S2"]
+    write_table(tmp_path, "image,expression,identity", *rows)
+    assert CSV_TABLE.read(tmp_path)["identity"].tolist() == ["01", "1", "1.0", "S2"]
+    assert "'01', '1', '1.0' are taken for different persons" in caplog.text
+    assert "S2" not in caplog.text
+
+
+def test_a_person_in_two_splits_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = ("a.png,fear,anna,train", "b.png,fear,ben,train", "c.png,fear,anna,test")
+    write_table(tmp_path, "image,expression,identity,split", *rows)
+    assert len(CSV_TABLE.read(tmp_path)) == 3
+    assert "1 persons are in several splits, such as anna (test and train)" in caplog.text
 
 
 @SETTINGS

@@ -89,11 +89,77 @@ def test_folders_tell_the_class_and_names_tell_the_split(tmp_path: Path) -> None
     assert found == names
 
 
-def test_a_csv_file_is_preferred_to_folders(tmp_path: Path) -> None:
+def touch(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
+def told(root: Path) -> dict[str, tuple[str, str]]:
+    records = FER2013.read(root)
+    pairs = zip(records["expression"], records["split"], strict=True)
+    return dict(zip(records["image"], pairs, strict=True))
+
+
+def test_a_csv_file_is_preferred_to_folders_which_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     write_rows(tmp_path)
-    (tmp_path / "train" / "angry").mkdir(parents=True)
-    (tmp_path / "train" / "angry" / "Training_1.jpg").touch()
+    touch(tmp_path, "train/angry/Training_1.jpg", "train.csv", "icml_face_data.csv")
     assert len(FER2013.read(tmp_path)) == 4
+    assert "fer2013.csv is read; not used: icml_face_data.csv, train.csv, train" in caplog.text
+
+
+@pytest.mark.parametrize("val", ["validation", "val", "valid", "Validation", "PublicTest"])
+@pytest.mark.parametrize("stems", [("Training_1", "PublicTest_2", "PrivateTest_3"), "123"])
+def test_three_folders_are_the_three_splits(
+    stems: tuple[str, ...] | str, val: str, tmp_path: Path
+) -> None:
+    train, public, private = stems
+    touch(tmp_path, f"train/angry/{train}.jpg", f"{val}/sad/{public}.png")
+    touch(tmp_path, f"test/fear/{private}.jpg")
+    assert told(tmp_path) == {
+        f"train/angry/{train}.jpg": ("anger", "train"),
+        f"{val}/sad/{public}.png": ("sadness", "val"),
+        f"test/fear/{private}.jpg": ("fear", "test"),
+    }
+
+
+def test_the_usages_may_be_the_folders(tmp_path: Path) -> None:
+    touch(tmp_path, "Training/happy/1.png", "PublicTest/sad/2.png", "PrivateTest/sad/3.png")
+    assert [split for _, split in told(tmp_path).values()] == ["train", "val", "test"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("train/angry/Training_1.jpg", "train/angry/PublicTest_2.jpg"),
+        ("train/angry/Training_1.jpg", "validation/angry/Training_2.jpg"),
+        ("val/angry/PublicTest_1.jpg", "test/angry/PublicTest_2.jpg"),
+        ("train/angry/Training_1.jpg", "test/angry/Training_2.jpg"),
+    ],
+)
+def test_a_name_that_tells_another_split_than_its_folder_is_an_error(
+    names: tuple[str, str], tmp_path: Path
+) -> None:
+    touch(tmp_path, *names)
+    message = rf"{names[1]} is of \w+ by its name and of .* by its folder; .*--database folder"
+    with pytest.raises(DataError, match=message):
+        FER2013.read(tmp_path)
+
+
+def test_folders_and_images_that_are_not_read_are_named(tmp_path: Path) -> None:
+    touch(tmp_path, "train/angry/Training_1.jpg", "train/Training_2.jpg", "dev/angry/1.jpg")
+    touch(tmp_path, "train/sad/Training_3.jpg", "train/fear/Training_3.jpg", "docs/index.html")
+    records = FER2013.read(tmp_path)
+    assert records["image"].tolist() == ["train/angry/Training_1.jpg"]
+    unread = unread_files(records)
+    assert unread.pop("dev").startswith("no split; known are train, training, val, valid")
+    assert unread == {
+        "train/Training_2.jpg": "the image lies in no class folder",
+        "train/fear/Training_3.jpg": "Training_3 lies in the folders of fear and sadness",
+        "train/sad/Training_3.jpg": "Training_3 lies in the folders of fear and sadness",
+    }
 
 
 @pytest.mark.parametrize(

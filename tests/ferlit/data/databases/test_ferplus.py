@@ -13,11 +13,16 @@ from ferlit.data.databases.ferplus_votes import COLUMNS, RULES, vote_targets
 from ferlit.data.images import read_image
 from ferlit.data.preparation import prepare_store
 from ferlit.data.records import EXPRESSIONS, unread_files
-from ferlit.data.synthetic.trees.ferplus import FORMS, write_ferplus
+from ferlit.data.synthetic.trees.ferplus import FORMS, NO_FACE, UNKNOWN, write_ferplus
 from ferlit.errors import DataError
 from tests.ferlit.data.databases.robustness import SETTINGS, damage_each, sample
 
 HEADER = ",".join(("Usage", "Image name", *COLUMNS))
+GOOD = (
+    "Training,fer0000000.png,10,0,0,0,0,0,0,0,0,0",
+    "PublicTest,fer0000001.png,0,0,0,0,0,0,3,7,0,0",
+    "PrivateTest,fer0000002.png,0,10,0,0,0,0,0,0,0,0",
+)
 # Kept of the synthetic training, validation and test part, see `write_ferplus`.
 KEPT = {
     "majority": (24, 4, 8),
@@ -59,20 +64,20 @@ def test_each_rule_keeps_the_faces_with_clear_votes(
 
 def test_a_face_is_a_row_of_fer2013(trees: dict[str, Path]) -> None:
     records = FERPLUS.read(trees["csv"])
-    assert records["image"].iloc[0] == "fer2013/fer2013.csv#0"
-    # Rows 48 and 49 are no face and one that most could not tell.
-    assert not records["image"].isin([f"fer2013/fer2013.csv#{row}" for row in (48, 49)]).any()
+    rows = [int(image.removeprefix("fer2013/fer2013.csv#")) for image in records["image"]]
+    assert rows[0] == 0
+    assert not {NO_FACE, UNKNOWN} & set(rows)
     assert records[records["split"] == "train"]["expression"].tolist() == [*COLUMNS[:8]] * 3
 
 
-def test_both_forms_hold_the_same_faces(trees: dict[str, Path]) -> None:
-    tables = [FERPLUS.read(trees[form]) for form in FORMS]
+@pytest.mark.parametrize("rule", RULES)
+def test_both_forms_hold_the_same_labels_for_the_same_pixels(
+    rule: str, trees: dict[str, Path]
+) -> None:
+    tables = [FERPLUS.read(trees[form], {"votes": rule}) for form in FORMS]
     assert tables[0]["expression"].tolist() == tables[1]["expression"].tolist()
-    for row in (0, 30):
-        pictures = [
-            read_image(trees[form], table["image"][row])
-            for form, table in zip(FORMS, tables, strict=True)
-        ]
+    for images in zip(*(table["image"] for table in tables), strict=True):
+        pictures = [read_image(trees[form], name) for form, name in zip(FORMS, images, strict=True)]
         np.testing.assert_array_equal(*pictures)
 
 
@@ -92,44 +97,35 @@ def test_the_expression_has_the_most_votes_and_the_usage_is_the_split(tmp_path: 
 
 
 def test_the_pictures_may_be_those_of_the_challenge(tmp_path: Path) -> None:
-    write_tables(tmp_path, "Training,fer0000000.png,10,0,0,0,0,0,0,0,0,0")
+    write_tables(tmp_path, *GOOD)
     text = (tmp_path / "fer2013.csv").read_text()
     (tmp_path / "fer2013.csv").unlink()
     (tmp_path / "fer2013").mkdir()
     header = text.replace("emotion,pixels,Usage", "emotion, pixels, Usage")
     (tmp_path / "fer2013" / "icml_face_data.csv").write_text(header)
-    assert FERPLUS.read(tmp_path)["image"].tolist() == ["fer2013/icml_face_data.csv#0"]
+    assert FERPLUS.read(tmp_path)["image"].tolist() == [
+        f"fer2013/icml_face_data.csv#{row}" for row in range(3)
+    ]
 
 
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ("Training,1.png,0,9,1,0,0,0,0,0,0,0", "the image name '1.png', expected one as fer00"),
-        ("Training,../../fer0000001.png,0,9,1,0,0,0,0,0,0,0", "the image name '../../fer0"),
-        ("Training,fer0000003.png,0,9,1,0,0,0,0,0,0,0", "fer2013.csv has only 3 rows, none for"),
-        ("Test,fer0000001.png,0,9,1,0,0,0,0,0,0,0", "the Usage 'Test'; known are Training"),
-        (",,0,9,1,0,0,0,0,0,0,0", "the image name ''"),
-        ("Training,fer0000001.png,0,9,1,0,0,0,0,0,0,0", "the Usage Training, but 'PublicTest' in"),
-        ("PublicTest,fer0000001.png,0,9,x,0,0,0,0,0,0,0", "the votes 0,9,x,0,0,0,0,0,0,0, expec"),
-        ("PublicTest,fer0000001.png,0,9,-1,0,0,0,0,0,0,0", "the votes 0,9,-1,"),
-        ("PublicTest,fer0000001.png,0,9", "the votes 0,9,,,"),
+        ("PublicTest,1.png,0,9,1,0,0,0,0,0,0,0", "the image name '1.png', expected one as fer00"),
+        ("PublicTest,../../fer0000001.png,0,9,1,0,0,0,0,0,0,0", "the image name '../../fer0"),
+        ("PublicTest,fer0000001.png,0,9,x,0,0,0,0,0,0,0", "the votes '0,9,x,0,0,0,0,0,0,0', expec"),
+        ("PublicTest,fer0000001.png,0,9,-1,0,0,0,0,0,0,0", "the votes '0,9,-1,"),
+        ("PublicTest,fer0000001.png,0,9", "the votes '0,9,,,"),
+        ("PublicTest,fer0000001.png,0,0,0,0,0,0,0,0,0,0", "nobody voted on fer0000001.png"),
     ],
 )
 def test_a_wrong_row_of_votes_is_named(row: str, reason: str, tmp_path: Path) -> None:
-    write_tables(tmp_path, row, "Training,fer0000000.png,10,0,0,0,0,0,0,0,0,0")
+    write_tables(tmp_path, GOOD[0], row, GOOD[2])
     records = FERPLUS.read(tmp_path)
-    assert records["image"].tolist() == ["fer2013.csv#0"]
+    assert records["image"].tolist() == ["fer2013.csv#0", "fer2013.csv#2"]
     ((place, why),) = unread_files(records).items()
-    assert place == "fer2013new.csv#0"
-    assert why.replace("'", "").startswith(reason.replace("'", ""))
-
-
-def test_a_face_with_two_rows_of_votes_is_left_out(tmp_path: Path) -> None:
-    row = "Training,fer0000000.png,10,0,0,0,0,0,0,0,0,0"
-    write_tables(tmp_path, row, row, "PublicTest,fer0000001.png,10,0,0,0,0,0,0,0,0,0")
-    records = FERPLUS.read(tmp_path)
-    assert records["image"].tolist() == ["fer2013.csv#1"]
-    assert unread_files(records) == {"fer2013.csv#0": "there are 2 rows of votes on it"}
+    assert place == "fer2013new.csv#1"
+    assert why.startswith(reason)
 
 
 @pytest.mark.parametrize(
@@ -137,15 +133,14 @@ def test_a_face_with_two_rows_of_votes_is_left_out(tmp_path: Path) -> None:
     [
         ('fer0000009.png,"(0, 0, 48, 48)",10,0,0,0,0,0,0,0,0,0', "there is no file 'FER2013Valid/"),
         ('../fer0000000.png,"(0, 0, 48, 48)",10,0,0,0,0,0,0,0,0,0', "the image name '../fer00"),
-        ("fer0000000.png,10,0", "the votes '0', expected 10 numbers"),
+        ("fer0000001.png,10,0", "the votes '0', expected 10 numbers"),
         ("fer0000000.png", "the image name ''"),
     ],
 )
 def test_a_wrong_row_of_a_label_file_is_named(row: str, reason: str, tmp_path: Path) -> None:
     folder = tmp_path / "FER2013Valid"
     folder.mkdir()
-    for number in range(2):
-        (folder / f"fer000000{number}.png").touch()
+    (folder / "fer0000001.png").touch()
     good = 'fer0000001.png,"(0, 0, 48, 48)",0,10,0,0,0,0,0,0,0,0'
     (folder / "label.csv").write_text(f"{good}\n{row}\n")
     records = FERPLUS.read(tmp_path)
@@ -155,6 +150,33 @@ def test_a_wrong_row_of_a_label_file_is_named(row: str, reason: str, tmp_path: P
     ((place, why),) = unread_files(records).items()
     assert place == "FER2013Valid/label.csv#1"
     assert why.startswith(reason)
+
+
+def test_rows_on_one_picture_that_agree_count_once_and_others_not_at_all(tmp_path: Path) -> None:
+    folder = tmp_path / "FER2013Valid"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"fer000000{number}.png").touch()
+    rows = [f'fer000000{k}.png,"(0, 0, 48, 48)",0,10,0,0,0,0,0,0,0,0' for k in (0, 0, 1)]
+    rows.append(rows[2].replace("10,0", "0,10"))
+    (folder / "label.csv").write_text("\n".join(rows) + "\n")
+    records = FERPLUS.read(tmp_path)
+    assert records["image"].tolist() == ["FER2013Valid/fer0000000.png"]
+    assert unread_files(records) == {
+        "FER2013Valid/label.csv#1": "fer0000000.png is there again with the same votes",
+        "FER2013Valid/fer0000001.png": "there are 2 rows of votes on it",
+        "FER2013Valid/fer0000002.png": "label.csv has no votes on it",
+    }
+
+
+def test_the_form_that_is_not_used_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_tables(tmp_path, *GOOD)
+    for part in ("FER2013Train", "FER2013Valid"):
+        (tmp_path / part).mkdir()
+    assert len(FERPLUS.read(tmp_path)) == 3
+    assert "fer2013new.csv with fer2013.csv is read; not used: FER2013Train, FER20" in caplog.text
 
 
 def test_a_folder_without_labels_is_named_and_the_rest_is_read(tmp_path: Path) -> None:
@@ -172,11 +194,11 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     (tmp_path / "fer2013new.csv").write_text(HEADER + "\n")
     with pytest.raises(DataError, match=r"fer2013new\.csv has the votes, but the pictures are not"):
         FERPLUS.read(tmp_path)
-    write_tables(tmp_path)
+    write_tables(tmp_path, *(f"{row.split(',')[0]},{',0' * 9},10" for row in GOOD))
     with pytest.raises(DataError, match="no faces with votes found"):
         FERPLUS.read(tmp_path)
-    write_tables(tmp_path, "Training,fer0000000.png,0,0,0,0,0,0,0,0,10,0")
-    with pytest.raises(DataError, match="votes=majority keeps none of the 1 faces"):
+    write_tables(tmp_path, *(f"{row[: row.index('png')]}png{',0' * 8},10,0" for row in GOOD))
+    with pytest.raises(DataError, match="votes=majority keeps none of the 3 faces"):
         FERPLUS.read(tmp_path)
     (tmp_path / "fer2013new.csv").write_text("Usage,Image name\n")
     with pytest.raises(DataError, match=r"fer2013new\.csv: there is no column neutral"):
@@ -246,13 +268,12 @@ def test_training_learns_what_the_people_saw(
     )
     assert store.description.target_rule == rule
     assert store.targets is not None
-    votes = {
-        row["Image name"]: [int(row[name]) for name in COLUMNS]
+    votes = [
+        [int(row[name]) for name in COLUMNS]
         for row in csv.DictReader((trees["csv"] / "ferplus/fer2013new.csv").open())
-        if row["Image name"]
-    }
-    names = [f"fer{int(image.partition('#')[2]):07d}.png" for image in store.records["image"]]
-    expected = vote_targets([votes[name] for name in names], rule)
+    ]
+    rows = [int(image.partition("#")[2]) for image in store.records["image"]]
+    expected = vote_targets([votes[row] for row in rows], rule)
     np.testing.assert_allclose(store.targets, expected, rtol=1e-6)
 
     data = ExpressionDataModule(store=tmp_path / "store", num_workers=0, batch_size=8)

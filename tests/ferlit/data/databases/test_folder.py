@@ -121,6 +121,18 @@ def test_folders_of_other_names_alone_are_an_error(tmp_path: Path) -> None:
         FOLDER.read(tmp_path)
 
 
+def test_pictures_and_folders_that_are_neither_class_nor_split_are_named(tmp_path: Path) -> None:
+    touch(tmp_path, "train/sad/a.png", "dev/sad/b.png", "c.png", "train/d.png", "holdout/x/e.jpg")
+    records = FOLDER.read(tmp_path)
+    assert records["image"].tolist() == ["train/sad/a.png"]
+    unread = unread_files(records)
+    for folder in ("dev", "holdout"):
+        reason = unread.pop(folder)
+        assert reason.startswith(f"unknown expression '{folder}'; known are neutral")
+        assert reason.endswith("or a split, train, training, val, valid, validation, test, testing")
+    assert unread == dict.fromkeys(("c.png", "train/d.png"), "the picture lies in no class folder")
+
+
 def test_strays_and_folders_without_pictures_are_passed_over(tmp_path: Path) -> None:
     touch(tmp_path, "sad/a.png", "sad/._a.png", "sad/Thumbs.db", "sad/notes.txt", "README.md")
     touch(tmp_path, "__MACOSX/sad/._a.png", "docs/index.html", "sad/.ipynb_checkpoints/a.png")

@@ -136,3 +136,14 @@ def test_the_tree_is_fixed_by_its_seed(made: Path, tmp_path: Path) -> None:
     assert (read_image(made, image) != read_image(tmp_path / "other", image)).any()
     with pytest.raises(DataError, match="exists"):
         write_jaffe(tmp_path / "again")
+
+
+def test_a_picture_that_is_there_twice_and_a_serial_number_of_two_pictures_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("KA.AN1.39.tiff", "KA.AN1.39.png", "KA.HA1.40.tiff", "KL.SA1.40.tiff"):
+        (tmp_path / name).touch()
+    records = JAFFE.read(tmp_path)
+    assert records["image"].tolist() == ["KA.AN1.39.png", "KA.HA1.40.tiff", "KL.SA1.40.tiff"]
+    assert unread_files(records) == {"KA.AN1.39.tiff": "the picture is in KA.AN1.39.png too"}
+    assert "KA.HA1.40.tiff and KL.SA1.40.tiff have one serial number" in caplog.text

@@ -276,3 +276,13 @@ def test_an_interrupted_tree_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         write_half()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_with_pictures_that_is_no_person_is_named(root: Path) -> None:
+    add_picture(root / "KDEF", "CF01AFS")
+    (root / "KDEF" / "docs").mkdir()
+    records = KDEF.read(root)
+    assert len(records) == 3
+    assert unread_files(records) == {
+        "KDEF/CF01": "the folder's name is no session and person, as AF01 is"
+    }

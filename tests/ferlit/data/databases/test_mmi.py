@@ -234,6 +234,7 @@ def test_the_codes_are_those_of_the_database(code: int, name: str, tmp_path: Pat
     [
         ("", "not an XML file"),
         ("<Session>", "not an XML file"),
+        ('<a><b File="S003-001.avi"/></a>', "it speaks of the video S003-001.avi, not of S001-100"),
         ('<?xml version="1.0" encoding="hex"?><a/>', "not an XML file"),
         (annotation("4").replace("/>", ">"), "not an XML file"),
         (annotation(""), "'' is no code; known are 1 anger"),

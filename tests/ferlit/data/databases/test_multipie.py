@@ -200,3 +200,20 @@ def test_no_name_in_any_folder_stops_the_reader(
     assert len(records) == 1
     is_stray = name[0] == "." or name.lower().startswith("readme")
     assert bool(unread_files(records)) == (not is_stray)
+
+
+def test_people_in_a_session_that_they_did_not_come_to_are_warned_of(
+    tree: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    MULTIPIE.read(tree)
+    assert "subject_list.txt" not in caplog.text
+    touch(tmp_path, "05_1/001_01_01_051_07.png")
+    (tmp_path / "meta").mkdir()
+    people = tmp_path / "meta" / "subject_list.txt"
+    people.write_text("001 1979 Female 0 1 1 1\n002 1980 Male 0 0 0 0\n")
+    assert len(MULTIPIE.read(tmp_path)) == 1
+    assert "1 people of the images did not come to their session" in caplog.text
+    assert "somebody else: 001 in 01" in caplog.text
+    people.write_bytes(b"\xe9")
+    assert len(MULTIPIE.read(tmp_path)) == 1
+    assert "not compared with the images" in caplog.text

@@ -85,10 +85,88 @@ def test_other_forms_hold_the_same(form: str, first: str, made: Path, tmp_path: 
 def test_class_folders_may_keep_the_list(tmp_path: Path) -> None:
     write_rafdb(tmp_path / "tree", form="folders")
     (tmp_path / "tree" / LIST).write_text("train_00001.jpg 1\ntest_0001.jpg 1\n")
-    assert RAFDB.read(tmp_path / "tree")["image"].tolist() == [
+    records = RAFDB.read(tmp_path / "tree")
+    assert records["image"].tolist() == [
         "test/1/test_0001_aligned.jpg",
         "train/1/train_00001_aligned.jpg",
     ]
+    assert len(unread_files(records)) == 19
+    assert set(unread_files(records).values()) == {f"no line of {LIST} speaks of it"}
+
+
+def change(root: Path, old: str, new: str) -> None:
+    text = (root / LABELS).read_text()
+    assert old in text
+    (root / LABELS).write_text(text.replace(old, new))
+
+
+def test_a_list_that_counts_from_0_is_refused(made: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(made, tmp_path / "tree"))
+    lines = [line.split() for line in (root / LABELS).read_text().splitlines()]
+    text = "".join(f"{name} {int(code) - 1}\n" for name, code in lines)
+    (root / LABELS).write_text(text)
+    with pytest.raises(DataError, match=r"line 1 is 'train_00001.jpg 0': .* 1 surprise.*from 0"):
+        RAFDB.read(root)
+
+
+@pytest.mark.parametrize("code", ["0", "8", "11", "07"])
+def test_a_single_code_of_another_kind_is_refused(code: str, made: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(made, tmp_path / "tree"))
+    change(root, "test_0001.jpg 1", f"test_0001.jpg {code}")
+    with pytest.raises(DataError, match=f"line 15 is 'test_0001.jpg {code}'"):
+        RAFDB.read(root)
+
+
+def test_two_codes_for_one_picture_are_refused(made: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(made, tmp_path / "tree"))
+    change(root, "test_0001.jpg 1", "test_0001.jpg 1\ntrain_00003.jpg 4")
+    with pytest.raises(DataError, match=r"16 gives train_00003\.jpg the code 4, line 3 gives it 2"):
+        RAFDB.read(root)
+
+
+def test_a_picture_without_a_line_is_named(made: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(made, tmp_path / "tree"))
+    change(root, "train_00003.jpg 2\n", "")
+    records = RAFDB.read(root)
+    assert len(records) == 20
+    assert unread_files(records) == {
+        "basic/Image/aligned/train_00003_aligned.jpg": f"no line of {LIST} speaks of it"
+    }
+
+
+@pytest.mark.parametrize(
+    ("form", "to"),
+    [("folders", "train/2"), ("folders", "test/1"), ("flat", "valid")],
+)
+def test_a_folder_that_tells_otherwise_than_the_list_is_refused(
+    form: str, to: str, made: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "tree"
+    write_rafdb(root, form=form)  # type: ignore[arg-type]
+    shutil.copy(made / LABELS, root / LIST)
+    (path,) = root.rglob("train_00001_aligned.jpg")
+    shutil.copy(path, root / to)  # the right place alone is not enough
+    with pytest.raises(DataError, match=rf"train and the code 1, but it lies in the folder {to};"):
+        RAFDB.read(root)
+
+
+def test_class_folders_are_held_against_the_names(tmp_path: Path) -> None:
+    write_rafdb(tmp_path / "tree", form="folders")
+    shutil.copytree(tmp_path / "tree", tmp_path / "other")
+    picture = tmp_path / "tree/train/1/train_00001_aligned.jpg"
+    shutil.copy(picture, tmp_path / "tree/train/3")
+    records = RAFDB.read(tmp_path / "tree")
+    assert unread_files(records) == dict.fromkeys(
+        (f"train/{code}/train_00001_aligned.jpg" for code in "13"),
+        "the picture lies in train/1 and train/3",
+    )
+    assert len(records) == 20
+    shutil.copy(picture, tmp_path / "tree/test/1")
+    with pytest.raises(DataError, match="by its name it is of train, by its folder of test"):
+        RAFDB.read(tmp_path / "tree")
+    (tmp_path / "other/train/1").rename(tmp_path / "other/train/0")
+    with pytest.raises(DataError, match="train/0: the codes of the basic set are 1 surprise"):
+        RAFDB.read(tmp_path / "other")
 
 
 def test_the_compound_set_is_told(tmp_path: Path) -> None:
@@ -102,10 +180,10 @@ def test_the_compound_set_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("train_00001.jpg 5", "train_00001.jpg was listed before"),
+        ("train_00001.jpg 4", "train_00001.jpg was listed before"),
         ("train_00002.jpg 5", "there is no picture train_00002_aligned.jpg"),
         (f"train_{'1' * 300}.jpg 5", "is no line such as"),
-        ("train_00001.jpg 8", "the expression '8'; known are 1 surprise, 2 fear"),
+        ("train_00001.jpg five", "the expression 'five'; known are 1 surprise, 2 fear"),
         ("train_00001.jpg", "the expression ''"),
         ("../train_00001.jpg 5", "is no line such as 'train_00001.jpg 5'"),
         ("/train_00001.jpg 5", "is no line such as 'train_00001.jpg 5'"),
@@ -162,7 +240,18 @@ def test_unexpected_names_in_class_folders_are_unread(tmp_path: Path) -> None:
     assert set(unread_files(records)) == {"train/1/face.jpg", "train/8"}
 
 
-@pytest.mark.parametrize("content", [b"", b"happy\n", bytes(range(256))])
+def test_a_list_in_another_encoding_is_refused_with_its_line(tmp_path: Path) -> None:
+    (fill(tmp_path, "") / LABELS).write_bytes(b"train_00001.jpg 4\nZo\xeb 4\n")
+    with pytest.raises(
+        DataError, match=r"label\.txt: line 2 has the byte 0xEB, which is not UTF-8"
+    ):
+        RAFDB.read(tmp_path)
+    text = "train_00001.jpg 4\r\ntest_0001.jpg 7\r\n"
+    (tmp_path / LABELS).write_text(text, encoding="utf-16")
+    assert RAFDB.read(tmp_path)["expression"].tolist() == ["neutral", "happiness"]
+
+
+@pytest.mark.parametrize("content", [b"", b"happy\n", bytes(range(128))])
 def test_a_list_without_one_good_line_is_named(content: bytes, tmp_path: Path) -> None:
     (fill(tmp_path, "") / LABELS).write_bytes(content)
     with pytest.raises(DataError, match=r"list_patition_label\.txt: the list has no line such as"):

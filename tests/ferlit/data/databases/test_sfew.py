@@ -147,14 +147,13 @@ def test_a_name_to_exclude_that_is_no_image_is_told(
     assert "1 names to exclude are no images: Airheads_000000000_00000000.png" in caplog.text
 
 
-def test_a_damaged_list_excludes_nothing(
-    made: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_damaged_list_to_exclude_is_an_error(made: Path, tmp_path: Path) -> None:
     names = tmp_path / "names.txt"
     names.write_bytes(bytes(range(256)))
-    with caplog.at_level(logging.WARNING):
-        assert len(SFEW.read(made, {"exclude": names})) == 26
-    assert "names to exclude are no images" in caplog.text
+    with pytest.raises(
+        DataError, match=r"names\.txt: line \d+ has the byte 0x80, which is not UTF"
+    ):
+        SFEW.read(made, {"exclude": names})
 
 
 def test_a_list_to_exclude_that_is_missing_is_an_error(made: Path) -> None:
@@ -253,3 +252,67 @@ def test_the_tree_is_fixed_by_its_seed(made: Path, tmp_path: Path) -> None:
     assert (read_image(made, image) != read_image(tmp_path / "other", image)).any()
     with pytest.raises(DataError, match="exists"):
         write_sfew(tmp_path / "again")
+
+
+LABELS = "image_name,label,emotion,original_split"
+
+
+def write_labels(root: Path, *rows: str, encoding: str = "utf-8") -> None:
+    text = "\n".join([LABELS, *rows]) + "\n"
+    (root / "sfew_2.0_labels.csv").write_text(text, encoding=encoding)
+
+
+def test_a_table_of_labels_that_agrees_changes_nothing(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = SFEW.read(root)
+    write_labels(
+        root,
+        "Airheads_000519240_00000005.png,1,Angry,Train",
+        "21_001404920_00000004,6,sad,Train",
+        "Somebody_000000000_00000001.png,4,Happy,Val",
+        "Bridesmaids_000412200_00000012.png,,,Test",
+    )
+    records = SFEW.read(root)
+    assert records.equals(expected)
+    assert "1 images have no row: HarryPotter_Deathly_Hallows_1_005528520_00000001" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (
+            "21_001404920_00000004.png,1,Angry,Train",
+            "row 1 .* expression anger, but its folder sad",
+        ),
+        ("21_001404920_00000004.png,6,Sad,Val", "row 1 .* the split val, but its folder train"),
+        ("21_001404920_00000004.png,1,Sad,Train", "row 1 .* calls the code 1 sadness, .* anger"),
+        ("Airheads_000519240_00000005.png,1,Angry,Train", "row 1 .* again, as row 0 does"),
+    ],
+)
+def test_a_table_of_labels_that_disagrees_is_refused(row: str, message: str, root: Path) -> None:
+    write_labels(root, "Airheads_000519240_00000005.png,1,Angry,Train", row)
+    with pytest.raises(DataError, match=message):
+        SFEW.read(root)
+
+
+def test_a_frame_in_two_folders_is_left_out(root: Path) -> None:
+    other = root / "Train/Train_Aligned_Faces/Happy/Airheads_000519240_00000005.png"
+    other.parent.mkdir()
+    other.touch()
+    records = SFEW.read(root)
+    assert len(records) == 3
+    place = "Train/Train_Aligned_Faces"
+    assert unread_files(records) == dict.fromkeys(
+        (f"{place}/{name}/Airheads_000519240_00000005.png" for name in ("Angry", "Happy")),
+        f"the frame is in {place}/Angry and {place}/Happy",
+    )
+
+
+def test_the_faces_of_the_first_edition_beside_the_new_ones_are_named(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (root / "Val/Val_Aligned_Faces").rename(root / "Val/Val_Aligned_Faces_new")
+    (root / "Val/Val_Aligned_Faces").mkdir()
+    assert len(SFEW.read(root)) == 4
+    assert "Val_Aligned_Faces_new is read; not used: Val/Val_Aligned_Faces" in caplog.text

@@ -25,16 +25,35 @@ def table(folder: Path, text: str, encoding: str = "utf-8") -> Path:
     return path
 
 
-def test_only_unknown_persons_are_filled_in(tmp_path: Path) -> None:
+def test_only_unknown_persons_are_filled_in(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = table(tmp_path, "image,identity\nc1.png, 007 \nc0.png,007\nb.png,S2\n")
     assert with_identities(RECORDS, path)["identity"].tolist() == ["", "S1", "007", "007"]
     assert RECORDS["identity"].tolist() == ["", "S1", "", ""]
+    assert "1 images have other persons there than in the database" in caplog.text
+    assert "such as b.png (S1, not S2)" in caplog.text
 
 
 def test_a_table_saved_by_a_spreadsheet_is_read(tmp_path: Path) -> None:
     text = "image,remark,identity\r\na.png,not sure,NA\r\n"
     path = table(tmp_path, text, encoding="utf-8-sig")
     assert with_identities(RECORDS, path)["identity"].iloc[0] == "NA"
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
+def test_a_table_in_another_encoding_does_not_merge_persons(encoding: str, tmp_path: Path) -> None:
+    text = "image,identity\na.png,Zo\u00eb\nc0.png,Zo\u00e9\nc1.png,Zo\u00e9\n"
+    with pytest.raises(DataError, match=r"identities\.csv: line 2 has the byte 0xEB, which is not"):
+        with_identities(RECORDS, table(tmp_path, text, encoding))
+    found = with_identities(RECORDS, table(tmp_path, text, "utf-16"))["identity"]
+    assert found.tolist() == ["Zo\u00eb", "S1", "Zo\u00e9", "Zo\u00e9"]
+
+
+def test_the_letters_of_a_name_may_be_composed_or_not(tmp_path: Path) -> None:
+    text = "image,identity\na.png,Zo\u00eb\nc0.png,Zoe\u0308\nc1.png, Zo\u00eb\n"
+    found = with_identities(RECORDS, table(tmp_path, text))["identity"]
+    assert found.tolist() == ["Zo\u00eb", "S1", "Zo\u00eb", "Zo\u00eb"]
 
 
 @pytest.mark.parametrize(
