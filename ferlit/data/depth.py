@@ -48,8 +48,9 @@ class Depth(NamedTuple):
             bits = max(8, int(highest).bit_length())
             about = "about " if self.is_reduced else ""
             raise DataError(
-                f"its 16-bit values end at {about}{highest}: it holds {bits} bits or is nearly "
-                f"black; multiply the values so that white is {_FULL}, or save it in 8 bits"
+                f"its values are low for 16 bits (they end at {about}{highest}): it holds fewer "
+                f"bits ({bits}), or is nearly black; multiply the values so that white is {_FULL}, "
+                "or save it in 8 bits"
             )
 
 
@@ -94,7 +95,7 @@ def eight_bits(values: NDArray[Any], depth: Depth | None = None) -> NDArray[np.u
     >>> eight_bits(np.array([[0, 512, 1023]], np.uint16))
     Traceback (most recent call last):
         ...
-    ferlit.errors.DataError: its 16-bit values end at 1023: it holds 10 bits or is nearly black; ...
+    ferlit.errors.DataError: its values are low for 16 bits (they end at 1023): it holds ...
     """
     depth = depth or Depth()
     lowest, highest = int(values.min()), int(values.max())

@@ -32,21 +32,21 @@ def check_face(face: NDArray[np.uint8]) -> NDArray[np.uint8]:
     >>> check_face(np.full((60, 60), 7, np.uint8))
     Traceback (most recent call last):
         ...
-    ferlit.data.flatness.FlatFaceError: the face is plain: all of its pixels have the grey value 7
+    ferlit.data.flatness.FlatFaceError: the face is plain, of one grey value (7)
     """
     counts = np.bincount(face.ravel(), minlength=256)
     value = int(counts.argmax())
     if counts[value] == face.size:
-        raise FlatFaceError(f"the face is plain: all of its pixels have the grey value {value}")
+        raise FlatFaceError(f"the face is plain, of one grey value ({value})")
     alike = counts[max(value - _ALIKE, 0) : value + _ALIKE + 1].sum() / face.size
     if alike >= _MOST_ALIKE:
         raise FlatFaceError(
-            f"the face is nearly plain: {100 * alike:.0f} % of its pixels have the grey value "
-            f"{value} or one beside it"
+            f"the face is nearly plain ({100 * alike:.0f} % of its pixels have the grey value "
+            f"{value} or one beside it)"
         )
     deviation = float(face.std())
     if deviation < _LEAST_DEVIATION:
         raise FlatFaceError(
-            f"the face is nearly plain: its grey values deviate by {deviation:.1f} from their mean"
+            f"the face is nearly plain (its grey values deviate by {deviation:.1f} from their mean)"
         )
     return face

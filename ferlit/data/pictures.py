@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ferlit.data.depth import depth_of, eight_bits
-from ferlit.data.kinds import HEAD, kind_of_content, kind_of_name, not_read, what_lies_there
+from ferlit.data.kinds import HEAD, Kind, kind_of_content, kind_of_name, not_read, what_lies_there
 from ferlit.errors import DataError
 
 T = TypeVar("T")
@@ -118,6 +118,13 @@ def grey_of(image: Image.Image) -> NDArray[np.uint8]:
     return np.array(colours.convert("L"), dtype=np.uint8)
 
 
+def is_read(kind: Kind) -> bool:
+    """Whether files of a kind are read, as far as the libraries for it are installed."""
+    if kind.name == "HEIC":
+        return _has_heif()
+    return kind.name.upper() in _known()
+
+
 @cache
 def _known() -> tuple[str, ...]:
     Image.init()
@@ -145,8 +152,7 @@ def _formats(head: bytes) -> tuple[str, ...]:
 
 def _why_not(head: bytes) -> str:
     kind = kind_of_content(head)
-    readable = [name.replace("HEIF", "HEIC") for name in _formats(head)]
-    if kind is not None and kind.name.upper() in readable:
+    if kind is not None and is_read(kind):
         return f"a damaged {kind.name} file"
     return what_lies_there(head)
 
@@ -209,6 +215,6 @@ def _check_whole(image: Image.Image) -> None:
             is_lost = is_nothing.reshape(len(values), -1).all(axis=1)
             lost = len(values) - 1 - int(np.flatnonzero(~is_lost)[-1])
             raise DataError(
-                f"the last {lost} of its {len(values)} rows are the plain grey that stands for "
+                f"its last rows ({lost} of {len(values)}) are the plain grey that stands for "
                 "missing data; the file is damaged"
             )

@@ -4,11 +4,11 @@ import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
+from ferlit.data.kinds import KINDS
 from ferlit.errors import DataError
 
-IMAGES = frozenset(
-    {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm"}
-)
+# Also of kinds that are not read, so that such a picture is dropped by name and not passed over.
+IMAGES = frozenset(ending for ending, kind in KINDS.items() if kind.group == "picture")
 _ROW = re.compile(r"\.\w+#\d+$", re.ASCII)
 _STRAYS = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 _MOST_REASONS = 3
