@@ -91,7 +91,7 @@ def print_summary(store: Store, console: Console) -> None:
     _print_kinds(dropped, console)
     if unread := description.unread:
         console.print(
-            f"{len(unread)} files or folders could not be read, how many images they hold is not "
+            f"{len(unread)} files or folders were not read, how many images they hold is not "
             "known:",
             soft_wrap=True,
         )

@@ -106,7 +106,8 @@ class Database:
         except DataError as error:
             lines = list_kinds(left_over(root, (), {}, unused))
             raise DataError("\n  ".join([str(error), *lines])) from error
-        add_unread(records, left_over(root, records["image"], unread_files(records), unused))
+        used = [*records["image"], *records["landmarks"]]
+        add_unread(records, left_over(root, used, unread_files(records), unused))
         records = validate_records(records, self.classes or EXPRESSIONS, source)
         published = self._published(chosen)
         if published is not None:

@@ -38,8 +38,7 @@ def left_over(
     Returns:
         The reasons by name: of pictures and videos, archives, and where pictures lie also drawings.
     """
-    read = {name.partition("#")[0] for name in images}
-    named = {name.partition("#")[0] for name in unread}
+    read, named = _files(images), _files(unread)
     folders = {str(PurePosixPath(name).parent) for name in read}
     found: dict[str, str] = {}
     for folder, names in _folders(root):
@@ -58,6 +57,11 @@ def left_over(
                 reasons[file] = reason
         found |= _shortened(place, reasons)
     return found
+
+
+def _files(names: Iterable[str]) -> set[str]:
+    """The files of some names; "#" stands for a row or frame, or is part of a name."""
+    return {file for name in names for file in (name, name.partition("#")[0])}
 
 
 def _is_unused(file: str, reason: str, unused: Collection[str]) -> bool:

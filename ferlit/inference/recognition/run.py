@@ -5,13 +5,15 @@ from typing import NamedTuple
 
 from rich.progress import Progress
 
+from ferlit.data.flatness import FlatFaceError
 from ferlit.data.images import UnreadableImageError
 from ferlit.evaluation.metrics import Rule
+from ferlit.inference.finding import Cut
 from ferlit.inference.recogniser import BATCH, Recogniser, batched
 from ferlit.inference.recognition.clips import Votes
 from ferlit.inference.recognition.outputs import Write
 from ferlit.inference.recognition.rows import Result
-from ferlit.inference.recognition.sources import Source, frames_of
+from ferlit.inference.recognition.sources import Frame, Source, frames_of
 from ferlit.inference.recognition.video import measure
 
 
@@ -48,15 +50,15 @@ def recognise_sources(
         votes: dict[str, Votes] = {}
         is_live = job.sources[0].kind == "camera"
         try:
-            for frames in batched(frames_of(job.sources), 1 if is_live else BATCH):
+            for read in batched(frames_of(job.sources), 1 if is_live else BATCH):
+                found = [_find(recogniser, frame) for frame in read]
+                frames = [frame for frame, _ in found]
                 bad = [frame for frame in frames if frame.grey is None]
                 for frame in bad:
                     failed.append(frame.source.name)
                     progress.console.print(frame.error, markup=False, soft_wrap=True)
                 good = [frame for frame in frames if frame.grey is not None]
-                cuts = [
-                    recogniser.find_faces(frame.grey) for frame in good if frame.grey is not None
-                ]
+                cuts = [cuts for frame, cuts in found if frame.grey is not None]
                 for frame, faces in zip(good, recogniser.classify(cuts), strict=True):
                     write(Result(frame, faces))
                     rule = rule_of(frame.source)
@@ -73,6 +75,18 @@ def recognise_sources(
             write(of_clip.answer())
         progress.update(task, visible=len(job.sources) > 1)
     return failed
+
+
+def _find(recogniser: Recogniser, frame: Frame) -> tuple[Frame, list[Cut]]:
+    """The faces of a frame; a picture that is to be one and is plain becomes unreadable."""
+    if frame.grey is None:
+        return frame, []
+    try:
+        return frame, recogniser.find_faces(frame.grey)
+    except FlatFaceError as error:
+        if frame.source.kind != "picture":
+            return frame, []  # films begin and end in black
+        return frame._replace(grey=None, error=f"{frame.source.name}: {error}"), []
 
 
 def _jobs(sources: Sequence[Source]) -> Iterator[_Job]:

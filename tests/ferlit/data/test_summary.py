@@ -75,7 +75,7 @@ def test_the_summary_names_an_example_of_each_kind(
         "6 images found, 3 prepared, 3 dropped",
         "2 x ...: 67 lines instead of 68 (d.png, e.png)",
         "1 x the expression 'glad'; known are fear (f.png)",
-        "1 files or folders could not be read, how many images they hold is not known:",
+        "1 files or folders were not read, how many images they hold is not known:",
         "1 x 2 videos (.avi) instead of one (clips/x)",
         "several faces: 1 pictures, the largest taken",
     ]

@@ -11,7 +11,8 @@ from ferlit.data.registration import canonical_landmarks
 from ferlit.data.transforms import FaceTransform
 from ferlit.errors import DataError, UsageError
 from ferlit.inference.finding import FaceFinder, choose_finder
-from ferlit.inference.recogniser import Recogniser, as_grey
+from ferlit.inference.inputs import as_grey
+from ferlit.inference.recogniser import Recogniser
 from tests.ferlit.inference.conftest import Brightness, Trained
 from tests.ferlit.inference.faces import portrait, scene, write_video
 
