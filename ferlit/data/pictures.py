@@ -71,7 +71,7 @@ def opened_picture(file: Path | bytes) -> Iterator[Image.Image]:
         try:
             image = Image.open(stream, formats=_formats(head))
         except UnidentifiedImageError:
-            raise DataError(_why_not(head)) from None
+            raise DataError(_why_not(head, kind)) from None
         with image:
             width, height = image.size
             if width * height > _MOST_PIXELS:
@@ -114,7 +114,7 @@ def grey_of(image: Image.Image) -> NDArray[np.uint8]:
     elif upright.mode != "L":
         colours = upright.convert("RGB")
     if depth.is_reduced:
-        depth.check(256 * int(np.asarray(colours).max()) + 255)
+        depth.check(max(256 * int(np.asarray(colours).max()) - 1, 0))
     return np.array(colours.convert("L"), dtype=np.uint8)
 
 
@@ -150,10 +150,12 @@ def _formats(head: bytes) -> tuple[str, ...]:
     return (*_known(), "HEIF") if is_heif and _has_heif() else _known()
 
 
-def _why_not(head: bytes) -> str:
+def _why_not(head: bytes, meant: Kind | None) -> str:
     kind = kind_of_content(head)
     if kind is not None and is_read(kind):
         return f"a damaged {kind.name} file"
+    if kind is None and meant is not None and not is_read(meant):
+        return not_read(meant)
     return what_lies_there(head)
 
 

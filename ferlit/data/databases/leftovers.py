@@ -39,7 +39,7 @@ def left_over(
         The reasons by name: of pictures and videos, archives, and where pictures lie also drawings.
     """
     read, named = _files(images), _files(unread)
-    folders = {str(PurePosixPath(name).parent) for name in read}
+    folders = {str(PurePosixPath(name).parent) for name in read if _is_picture(name)}
     found: dict[str, str] = {}
     for folder, names in _folders(root):
         place = below(root, folder)
@@ -59,9 +59,14 @@ def left_over(
     return found
 
 
+def _is_picture(name: str) -> bool:
+    kind = kind_of_name(name)
+    return kind is not None and kind.group == "picture"
+
+
 def _files(names: Iterable[str]) -> set[str]:
     """The files of some names; "#" stands for a row or frame, or is part of a name."""
-    return {file for name in names for file in (name, name.partition("#")[0])}
+    return {file for name in names if name for file in (name, name.partition("#")[0])}
 
 
 def _is_unused(file: str, reason: str, unused: Collection[str]) -> bool:
