@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -135,7 +136,7 @@ def _known() -> tuple[str, ...]:
 def _has_heif() -> bool:
     for name in ("pi_heif", "pillow_heif"):
         try:
-            plugin = __import__(name)
+            plugin = import_module(name)
         except ImportError:
             continue
         plugin.register_heif_opener()

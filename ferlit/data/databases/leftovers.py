@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
-from ferlit.data.databases.listing import below, is_stray
-from ferlit.data.kinds import kind_of_content, kind_of_name, not_read, read_head
+from ferlit.data.databases.listing import below, is_stray, text_of
+from ferlit.data.kinds import KINDS, Kind, kind_of_content, kind_of_name, not_read, read_head
 from ferlit.data.pictures import is_read
 
 _ELSEWHERE = "a picture that no record takes from there"
@@ -48,11 +48,17 @@ def left_over(
             continue
         reasons: dict[str, str] = {}
         for name in names:
-            path = folder / name
-            file = below(root, path)
+            suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122
+            if suffix in _ANNOTATIONS:
+                continue
+            file = text_of(name) if place == "." else f"{place}/{text_of(name)}"
             if file in read or file in named:
                 continue
-            reason = _reason(path, is_among_pictures=place in folders or not read)
+            kind = KINDS.get(suffix)
+            if kind is None:
+                reason = _told_by_content(folder / name)
+            else:
+                reason = _reason(kind, is_among_pictures=place in folders or not read)
             if reason and not _is_unused(file, reason, unused):
                 reasons[file] = reason
         found |= _shortened(place, reasons)
@@ -86,14 +92,8 @@ def _folders(root: Path) -> Iterator[tuple[Path, list[str]]]:
         yield Path(folder), sorted(name for name in names if not is_stray(name))
 
 
-def _reason(path: Path, *, is_among_pictures: bool) -> str:
+def _reason(kind: Kind, *, is_among_pictures: bool) -> str:
     """Why a file was not read; "" where it looks like no input."""
-    suffix = path.suffix.lower()
-    if suffix in _ANNOTATIONS:
-        return ""
-    kind = kind_of_name(path.name)
-    if kind is None:
-        return _told_by_content(path)
     if kind.group == "picture":
         return _ELSEWHERE if is_read(kind) else not_read(kind)
     if kind.group == "drawing" and not is_among_pictures:

@@ -48,7 +48,15 @@ def below(root: Path, path: Path) -> str:
     >>> below(Path("data"), Path("data", "anger", "a.png"))
     'anger/a.png'
     """
-    name = path.relative_to(root).as_posix()
+    return text_of(path.relative_to(root).as_posix())
+
+
+def text_of(name: str) -> str:
+    r"""A name as text; bytes of it that are none are written as ``\udcff``.
+
+    >>> text_of("caf\udce9.png")
+    'caf\\udce9.png'
+    """
     return name.encode(errors="backslashreplace").decode()
 
 

@@ -152,28 +152,35 @@ def test_lab_is_refused_and_every_usual_mode_is_read_alike() -> None:
         np.testing.assert_array_equal(decode(encoded(grey.convert(mode), "TIFF")), ramp())
 
 
-FRAMES = [Image.fromarray(np.roll(ramp(), 5 * number, axis=1)) for number in range(3)]
+def frames() -> list[Image.Image]:
+    """New ones each time: Pillow leaves notes in what it saves."""
+    return [Image.fromarray(np.roll(ramp(), 5 * number, axis=1)) for number in range(3)]
+
+
+def together(kind: str) -> bytes:
+    first, *others = frames()
+    return encoded(first, kind, save_all=True, append_images=others)
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF", "MPO", "AVIF"])
 def test_several_pictures_in_one_file_are_refused_with_their_number(kind: str) -> None:
     if kind == "AVIF":
         pytest.importorskip("PIL.AvifImagePlugin", reason="needs Pillow 11.3 or later")
-    alone = decode(encoded(FRAMES[0], kind))
+    alone = decode(encoded(frames()[0], kind))
     np.testing.assert_allclose(alone.astype(int), ramp(), atol=9)
     with pytest.raises(DataError, match="it holds 3 pictures"):
-        decode(encoded(FRAMES[0], kind, save_all=True, append_images=FRAMES[1:]))
+        decode(together(kind))
 
 
 def test_the_preview_in_a_jpeg_does_not_count() -> None:
-    preview = FRAMES[1].resize((8, 6))
-    content = encoded(FRAMES[0], "MPO", save_all=True, append_images=[preview])
+    preview = frames()[1].resize((8, 6))
+    content = encoded(frames()[0], "MPO", save_all=True, append_images=[preview])
     assert Image.open(io.BytesIO(content)).n_frames == 2  # type: ignore[attr-defined]
     np.testing.assert_allclose(decode(content).astype(int), ramp(), atol=9)
 
 
 def test_a_small_copy_behind_the_picture_of_a_tiff_does_not_count_but_one_before_it_does() -> None:
-    whole, small = FRAMES[0].copy(), FRAMES[0].resize((8, 6))
+    whole, small = frames()[0], frames()[0].resize((8, 6))
     small.encoderinfo = {"tiffinfo": {254: 1}}  # type: ignore[attr-defined]
     behind = encoded(whole, "TIFF", save_all=True, append_images=[small])
     np.testing.assert_array_equal(decode(behind), ramp())
@@ -266,3 +273,23 @@ def test_an_image_of_pillow_is_read_as_its_file(tmp_path: Path) -> None:
     Image.fromarray(ramp()).convert("LA").save(path)
     with Image.open(path) as image:
         np.testing.assert_array_equal(grey_of(image), read_image(tmp_path, "a.png"))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("kind", ["AVIF", "MPO", "HEIC", "PPM", "16 bits", "pages"])
+def test_damaged_files_are_read_or_refused_and_nothing_else(kind: str, tmp_path: Path) -> None:
+    makers = {
+        "HEIC": lambda: HEIC,
+        "16 bits": lambda: encoded(ramp(65535, np.uint16), "TIFF", compression="tiff_lzw"),
+        "pages": lambda: together("TIFF"),
+    }
+    content = makers.get(kind, lambda: encoded(frames()[0], kind))()
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        damaged = np.frombuffer(content, np.uint8).copy()
+        damaged[rng.integers(0, len(damaged), 6)] = rng.integers(0, 256, 6)
+        (tmp_path / "damaged").write_bytes(damaged[: rng.integers(1, len(damaged) + 1)].tobytes())
+        try:
+            assert read_image(tmp_path, "damaged").ndim == 2
+        except UnreadableImageError as error:
+            assert str(tmp_path / "damaged") in str(error)  # noqa: PT017

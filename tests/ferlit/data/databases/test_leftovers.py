@@ -1,18 +1,23 @@
 """What looks like an input and is not read is listed, and what belongs to a database is not."""
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from ferlit.cli import main
 from ferlit.data.databases import DATABASES
 from ferlit.data.databases.leftovers import left_over
+from ferlit.data.databases.listing import is_stray
+from ferlit.data.kinds import KINDS
 from ferlit.data.preparation import prepare_store
 from ferlit.data.records import unread_files
 from ferlit.data.synthetic.trees import TREES
 from ferlit.errors import DataError
+from tests.ferlit.data.databases.robustness import SETTINGS, file_names
 from tests.ferlit.data.picture_files import HEIC, encoded, smooth_noise
 
 STRAYS = ("Thumbs.db", ".DS_Store", "ReadMe.txt", "notes.txt", "licence.pdf", "._a.png", "list.csv")
@@ -134,3 +139,17 @@ def test_pictures_beside_a_table_that_no_row_names_are_listed(tmp_path: Path) ->
     (tmp_path / "records.csv").write_text("image,expression\na.png,fear\n")
     records = DATABASES["csv"].read(tmp_path)
     assert unread_files(records) == {"b.png": "a picture that no record takes from there"}
+
+
+@SETTINGS
+@given(name=file_names, suffix=st.sampled_from(["", ".png", ".jxl", ".avi", ".zip", ".svg", ".x"]))
+def test_no_name_stops_the_listing(
+    tmp_path_factory: pytest.TempPathFactory, name: str, suffix: str
+) -> None:
+    root = tmp_path_factory.mktemp("any")
+    add(root, f"{name}{suffix}", f"in/{name}{suffix}")
+    found = left_over(root, [], {})
+    is_listed = suffix not in ("", ".x") and not is_stray(f"{name}{suffix}")
+    is_kind = PurePosixPath(f"{name}{suffix}").suffix.lower() in KINDS
+    if is_listed and is_kind:
+        assert len(found) == 2
