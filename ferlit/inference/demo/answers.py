@@ -18,7 +18,7 @@ from ferlit.inference.recognition.drawing import annotate
 from ferlit.inference.recognition.sources import Frame, Source
 
 NO_FACE = "No face found. Try a picture in which a face is larger and looks at the camera."
-_KINDS = "It reads PNG, JPEG, BMP, TIFF, WebP, PPM, GIF and AVIF."
+_KINDS = "It reads PNG, JPEG, BMP, TIFF, WebP, PPM and GIF."
 _RULES = {
     "max": "the class with the highest probability in any of its images",
     "mean": "the class with the highest mean probability over its images",
