@@ -164,8 +164,10 @@ def kind_of_content(head: bytes) -> Kind | None:
 
 
 def read_head(path: Path) -> bytes:
-    """The first bytes of a file; b"" where it cannot be read."""
+    """The first bytes of a file; b"" where it is none, as a pipe, or cannot be read."""
     try:
+        if not path.is_file():
+            return b""
         with path.open("rb") as file:
             return file.read(HEAD)
     except OSError:

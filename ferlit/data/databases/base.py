@@ -15,6 +15,8 @@ from ferlit.data.reasons import list_kinds
 from ferlit.data.records import EXPRESSIONS, add_unread, unread_files, validate_records
 from ferlit.errors import DataError, UsageError
 
+_MOST_FOLDERS = 1000  # that are looked into for what lies there instead of a database
+
 
 @dataclass(frozen=True)
 class Option:
@@ -104,7 +106,7 @@ class Database:
         except UsageError:
             raise
         except DataError as error:
-            lines = list_kinds(left_over(root, (), {}, unused))
+            lines = list_kinds(left_over(root, (), {}, unused, most=_MOST_FOLDERS))
             raise DataError("\n  ".join([str(error), *lines])) from error
         used = [*records["image"], *records["landmarks"]]
         add_unread(records, left_over(root, used, unread_files(records), unused))

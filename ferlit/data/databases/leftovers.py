@@ -8,6 +8,7 @@ frames of CK+ are, is no leftover: see `Database.unused`.
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from ferlit.data.databases.listing import below, is_stray, text_of
@@ -23,7 +24,12 @@ _OF_A_STORE = frozenset({"store.json", "fingerprint"})
 
 
 def left_over(
-    root: Path, images: Iterable[str], unread: Mapping[str, str], unused: Collection[str] = ()
+    root: Path,
+    images: Iterable[str],
+    unread: Mapping[str, str],
+    unused: Collection[str] = (),
+    *,
+    most: int | None = None,
 ) -> dict[str, str]:
     """The files that look like inputs and were neither read nor named.
 
@@ -34,6 +40,7 @@ def left_over(
         unused: Patterns of names below the root that belong to the database; "*" stands for any
             characters, "/" too. What is no picture that is read belongs to it only where the
             pattern has its ending, as "Sessions/*.avi".
+        most: Look into so many folders at most: what is no database may be a whole disk.
 
     Returns:
         The reasons by name: of pictures and videos, archives, and where pictures lie also drawings.
@@ -41,7 +48,7 @@ def left_over(
     read, named = _files(images), _files(unread)
     folders = {str(PurePosixPath(name).parent) for name in read if _is_picture(name)}
     found: dict[str, str] = {}
-    for folder, names in _folders(root):
+    for folder, names in islice(_folders(root), most):
         place = below(root, folder)
         here_and_above = (PurePosixPath(place), *PurePosixPath(place).parents)
         if not named.isdisjoint(map(str, here_and_above)):

@@ -1,5 +1,6 @@
 """What looks like an input and is not read is listed, and what belongs to a database is not."""
 
+import os
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -139,6 +140,14 @@ def test_pictures_beside_a_table_that_no_row_names_are_listed(tmp_path: Path) ->
     (tmp_path / "records.csv").write_text("image,expression\na.png,fear\n")
     records = DATABASES["csv"].read(tmp_path)
     assert unread_files(records) == {"b.png": "a picture that no record takes from there"}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no pipes")
+def test_a_pipe_is_not_waited_for_and_a_whole_disk_is_not_searched(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    add(tmp_path, *(f"{number}/a.jxl" for number in range(9)))
+    assert len(left_over(tmp_path, [], {})) == 9
+    assert len(left_over(tmp_path, [], {}, most=4)) == 3  # and the folder itself
 
 
 @SETTINGS
