@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferlit.data.detection import Detector, plausible_faces
+from ferlit.data.flatness import check_face
 from ferlit.data.images import read_image
 from ferlit.data.landmark_sources import landmarks_of
 from ferlit.data.registration import pad_aligned, register
@@ -54,10 +55,11 @@ class FaceMaker:
     def _make(self, image: str, points: str) -> Made:
         picture = read_image(self.root, image)
         if self.landmarks == "none":
-            return Made(pad_aligned(picture))
+            return Made(check_face(pad_aligned(picture)))
         if self.detector is not None:
             faces = plausible_faces(self.detector, picture)
-            return Made(register(picture, faces[0].points), faces_found=len(faces))
+            face = check_face(register(picture, faces[0].points))
+            return Made(face, faces_found=len(faces))
         if not points:
             return Made(None, "it has no landmarks")
-        return Made(register(picture, landmarks_of(self.root, points)))
+        return Made(check_face(register(picture, landmarks_of(self.root, points))))

@@ -14,18 +14,14 @@ import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
 
+from ferlit.data.pictures import decode
 from ferlit.data.texts import encoding_of, wrong_encoding
 from ferlit.errors import DataError
 
-# The kind is told from the content. EPS is not among them: Pillow would start Ghostscript.
-_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM", "GIF")
-_MOST_PIXELS = 2**26  # below the size at which Pillow warns of decompression bombs
 _CSV_SIZE = 48  # FER2013 and what imitates it
 _CSV_CHUNK = 2048
 _VIDEO = ".avi"
-_16_TO_8_BIT = 65535 / 255
 _VIEWS: dict[str, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
     "": lambda picture: picture,
     "left": lambda picture: picture[:, : picture.shape[1] // 2],
@@ -48,7 +44,7 @@ def read_image(root: Path, name: str) -> NDArray[np.uint8]:
     """Read one picture of a database.
 
     Colours become grey, 16 bits become 8, transparent parts black, and the rotation that a camera
-    noted is applied.
+    noted is applied, see `ferlit.data.pictures`.
 
     Args:
         root: The database's folder.
@@ -60,9 +56,10 @@ def read_image(root: Path, name: str) -> NDArray[np.uint8]:
         (H, W) grey.
 
     Raises:
-        UnreadableImageError: the file is missing, outside the root, damaged, no picture, larger
-            than 64 million pixels, or the CSV file or video has no such picture.
+        UnreadableImageError: the file is missing, outside the root, damaged, no picture that
+            can be read rightly, or the CSV file or video has no such picture.
 
+    >>> from PIL import Image
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
     ...     Image.new("RGB", (4, 3), "white").save(Path(folder, "a.png"))
@@ -81,9 +78,7 @@ def read_image(root: Path, name: str) -> NDArray[np.uint8]:
             raise UnreadableImageError("the file is empty")
         if path.suffix.lower() == _VIDEO:
             return _video_picture(path, row)
-        return _csv_picture(path, row) if has_row else _decode(path)
-    except UnidentifiedImageError as error:
-        raise UnreadableImageError(f"{root / name}: not a picture of a known kind") from error
+        return _csv_picture(path, row) if has_row else decode(path)
     except Exception as error:
         # Pillow's decoders raise anything from OSError to IndexError on damaged files.
         reason = str(error) or type(error).__name__
@@ -165,25 +160,6 @@ def csv_header(path: Path) -> list[str]:
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: the CSV file cannot be read ({error})") from error
     return [str(column).strip() for column in header.columns]
-
-
-def _decode(path: Path) -> NDArray[np.uint8]:
-    with Image.open(path, formats=_FORMATS) as opened:
-        width, height = opened.size
-        if width * height > _MOST_PIXELS:
-            raise UnreadableImageError(f"{width} x {height} pixels are too many")
-        image = ImageOps.exif_transpose(opened)
-        if image.mode == "F":
-            raise UnreadableImageError("pictures of floating-point numbers are not supported")
-        if image.mode.startswith("I"):
-            values = np.asarray(image, dtype=np.float64) / _16_TO_8_BIT
-            return np.asarray(values.round().clip(0, 255), dtype=np.uint8)
-        if image.has_transparency_data:
-            black = Image.new("RGBA", image.size, "black")
-            image = Image.alpha_composite(black, image.convert("RGBA"))
-        elif image.mode != "L":
-            image = image.convert("RGB")
-        return np.array(image.convert("L"), dtype=np.uint8)
 
 
 def check_avi(path: Path) -> None:

@@ -87,7 +87,9 @@ def prepare_store(
         warn_of_missing(records, source)
     print_ = fingerprint(database, root, records, source, options)
     if output.exists() and _is_made(output, print_, replace):
-        return Store.open(output)
+        store = Store.open(output)
+        _warn_of_new(store, unread_files(records))
+        return store
     make = FaceMaker(root, source, make_detector(source, landmark_models))
     partial_folder = _partial_folder(output, print_, resume)
     outcome = make_parts(records, make, partial_folder, workers=workers, progress=progress)
@@ -178,9 +180,22 @@ def _warn_of_losses(description: Description) -> None:
     if dropped:
         said.append(f"{len(dropped)} of {description.found} images could not be prepared")
     if unread:
-        said.append(f"{len(unread)} files or folders could not be read")
+        said.append(f"{len(unread)} files or folders were not read")
     if said:
         logger.warning("%s:\n%s", "; ".join(said), list_reasons(dropped | unread))
+
+
+def _warn_of_new(store: Store, unread: Mapping[str, str]) -> None:
+    """A store of the same files says nothing of those that came since and are not read."""
+    known = store.description.dropped.keys() | store.description.unread.keys()
+    new = {name: reason for name, reason in unread.items() if name not in known}
+    if new:
+        logger.warning(
+            "%s stays as it is; %d files or folders that it does not mention were not read:\n%s",
+            store.folder,
+            len(new),
+            list_reasons(new),
+        )
 
 
 def _shown(records: pd.DataFrame) -> tuple[str, ...]:

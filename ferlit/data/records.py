@@ -111,6 +111,11 @@ def unread_files(records: pd.DataFrame) -> dict[str, str]:
     return found
 
 
+def add_unread(records: pd.DataFrame, unread: Mapping[str, str]) -> None:
+    """Note more files that could not be read, beside those that the reader noted."""
+    records.attrs[_UNREAD] = unread_files(records) | dict(unread)
+
+
 def recordings(records: pd.DataFrame) -> NDArray[np.int64]:
     """(n,) the number of every image's recording, in order of appearance; a still is one by itself.
 

@@ -2,8 +2,6 @@
 
 import json
 import logging
-import re
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,13 +10,11 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from ferlit.data.reasons import count_kinds, list_kinds
 from ferlit.data.store import Description, Store
 
 REPORT = "report.json"
-_MOST_REASONS = 10
 _UNLABELLED = "(not labelled)"
-# Paths and quoted values in a reason, which differ from image to image.
-_PARTICULAR = re.compile(r"'[^']*'|[^\s,;:]+/[^\s,;:]+|[\w.-]+\.[A-Za-z]{3,4}(?:#\d+)?(?=\W|$)")
 
 
 class WarningList(logging.Handler):
@@ -58,8 +54,8 @@ def summarise(
         "landmarks": description.landmarks,
         "found": description.found,
         "prepared": len(records),
-        "dropped": _by_kind(description.dropped),
-        "unread_files": _by_kind(description.unread),
+        "dropped": count_kinds(description.dropped),
+        "unread_files": count_kinds(description.unread),
         "several_faces": len(description.several),
         "classes": {name: _counts(rows) for name, rows in records.groupby(named)},
         "splits": {name: len(rows) for name, rows in records.groupby("split") if name},
@@ -92,14 +88,14 @@ def print_summary(store: Store, console: Console) -> None:
     console.print(
         f"{description.found} images found, {len(records)} prepared, {len(dropped)} dropped"
     )
-    _print_reasons(dropped, console)
+    _print_kinds(dropped, console)
     if unread := description.unread:
         console.print(
-            f"{len(unread)} files or folders could not be read, how many images they hold is not "
+            f"{len(unread)} files or folders were not read, how many images they hold is not "
             "known:",
             soft_wrap=True,
         )
-        _print_reasons(unread, console)
+        _print_kinds(unread, console)
     if several := len(description.several):
         console.print(f"several faces: {several} pictures, the largest taken")
 
@@ -117,31 +113,9 @@ def list_reasons(lost: Mapping[str, str], most: int = 20) -> str:
     return "\n".join(lines)
 
 
-def kind_of(reason: str) -> str:
-    """A reason without the names and values of the one image that it is about.
-
-    >>> kind_of("Landmarks/S005/a_landmarks.txt: 67 lines instead of 68")
-    '...: 67 lines instead of 68'
-    >>> kind_of("the expression '11'; known are 0 neutral"), kind_of("it has 48 x 48.5 pixels")
-    ('the expression ...; known are 0 neutral', 'it has 48 x 48.5 pixels')
-    """
-    return _PARTICULAR.sub("...", reason)
-
-
-def _by_kind(lost: Mapping[str, str]) -> dict[str, int]:
-    return dict(Counter(map(kind_of, lost.values())).most_common())
-
-
-def _print_reasons(lost: Mapping[str, str], console: Console) -> None:
-    """A line for each kind of reason, with an example."""
-    examples = {kind_of(reason): (name, reason) for name, reason in reversed([*lost.items()])}
-    kinds = _by_kind(lost)
-    for kind, count in list(kinds.items())[:_MOST_REASONS]:
-        name, reason = examples[kind]
-        line = f"  1 x {reason} ({name})" if count == 1 else f"  {count} x {kind} ({name}, ...)"
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-    if len(kinds) > _MOST_REASONS:
-        console.print(f"  and {len(kinds) - _MOST_REASONS} more reasons (store.json lists all)")
+def _print_kinds(lost: Mapping[str, str], console: Console) -> None:
+    for line in list_kinds(lost):
+        console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _counts(rows: pd.DataFrame) -> dict[str, int]:

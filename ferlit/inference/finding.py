@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferlit.data.detection import Detector, is_plausible
+from ferlit.data.flatness import check_face
 from ferlit.data.landmark_sources import make_detector
 from ferlit.data.registration import pad_aligned, register
 from ferlit.errors import DataError, UsageError
@@ -77,7 +78,7 @@ class FaceFinder:
     Args:
         detector: Finds faces and landmarks; None where every picture is a cropped face.
 
-    >>> (cut,) = FaceFinder(None)(np.zeros((48, 48), np.uint8))
+    >>> (cut,) = FaceFinder(None)(np.arange(48 * 48, dtype=np.uint8).reshape(48, 48))
     >>> cut.face.shape, cut.box
     ((60, 60), (-0.5, -0.5, 47.5, 47.5))
     """
@@ -98,17 +99,22 @@ class FaceFinder:
         return cls(make_detector(landmarks, models, everywhere=True))
 
     def __call__(self, picture: NDArray[np.uint8]) -> list[Cut]:
-        """The faces of a grey picture (H, W), the largest first; [] where there is none."""
+        """The faces of a grey picture (H, W), the largest first; [] where there is none.
+
+        Raises:
+            FlatFaceError: the picture is to be a cropped face, and is plain.
+        """
         if self.detector is None:
             height, width = picture.shape
-            return [Cut(pad_aligned(picture), (-0.5, -0.5, width - 0.5, height - 0.5))]
+            face = check_face(pad_aligned(picture))
+            return [Cut(face, (-0.5, -0.5, width - 0.5, height - 0.5))]
         cuts = []
         for found in self.detector(picture):
             if not is_plausible(found, picture.shape):
                 continue
             try:
-                face = register(picture, found.points)
-            except DataError as error:  # most of it lies outside of the picture
+                face = check_face(register(picture, found.points))
+            except DataError as error:  # most of it lies outside of the picture, or it is plain
                 logger.debug("a face at %s was left out: %s", found.box, error)
                 continue
             cuts.append(Cut(face, found.box, found.points, found.score))

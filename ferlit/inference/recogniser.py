@@ -9,19 +9,18 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from ferlit.data.images import read_image
+from ferlit.data.flatness import FlatFaceError
 from ferlit.data.transforms import FaceTransform
 from ferlit.errors import DataError
 from ferlit.inference.classifiers import Classifier, Rule, load_classifier
 from ferlit.inference.finding import Cut, FaceFinder, choose_finder
+from ferlit.inference.inputs import Input, as_grey, check_batch, name_of_input
 from ferlit.inference.recognition.video import grey_frame, read_video
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Picture = NDArray[np.uint8]
 BATCH = 8  # pictures in memory at a time; to find the faces takes longer than the network
 
 
@@ -69,7 +68,7 @@ class Recogniser:
     >>> from ferlit.training import ExpressionModule
     >>> untrained = ModuleClassifier(ExpressionModule(["anger", "happiness"]), Preprocessing())
     >>> recogniser = Recogniser(untrained, landmarks="none")
-    >>> (face,) = recogniser.recognise(np.zeros((48, 48), np.uint8))
+    >>> (face,) = recogniser.recognise(np.arange(48 * 48, dtype=np.uint8).reshape(48, 48))
     >>> list(face.probabilities), round(sum(face.probabilities.values()), 3)
     (['anger', 'happiness'], 1.0)
     """
@@ -104,23 +103,33 @@ class Recogniser:
         """How the images of a sequence vote, see `ferlit.inference.recognition.clips`."""
         return self.classifier.sequence_rule
 
-    def recognise(self, image: Path | str | Picture) -> list[Face]:
+    def recognise(self, image: Input) -> list[Face]:
         """The faces of one picture, see `recognise_batch`."""
         return self.recognise_batch([image])[0]
 
-    def recognise_batch(self, images: Sequence[Path | str | Picture]) -> list[list[Face]]:
+    def recognise_batch(self, images: Sequence[Input]) -> list[list[Face]]:
         """The faces of several pictures.
 
         Args:
-            images: Files, or (H, W) grey or (H, W, 3) RGB arrays of uint8.
+            images: Files, or pictures of any kind that `ferlit.inference.inputs.as_grey` takes.
 
         Returns:
             For each picture its faces, the largest first; none where it has none.
 
         Raises:
-            DataError: a picture cannot be read, or an array is no picture.
+            DataError: one of them cannot be read, is no picture, or is to be a cropped face and is
+                plain.
         """
-        return self.classify([self.find_faces(as_grey(image)) for image in images])
+        cuts = []
+        for number, image in enumerate(check_batch(images)):
+            try:
+                cuts.append(self.find_faces(as_grey(image)))
+            except DataError as error:
+                name = name_of_input(image, number)
+                if name in str(error):
+                    raise
+                raise DataError(f"{name}: {error}") from error
+        return self.classify(cuts)
 
     def recognise_video(self, path: Path | str) -> Iterator[list[Face]]:
         """The faces of each frame of a video; it is never in memory as a whole.
@@ -129,8 +138,8 @@ class Recogniser:
             path: A file that OpenCV reads.
 
         Yields:
-            The faces of a frame, the largest first. A frame that is lost has none, and a warning
-            names it.
+            The faces of a frame, the largest first; none where the frame has none, or is to be a
+            cropped face and is plain. A frame that is lost has none, and a warning names it.
 
         Raises:
             DataError: the file is no video.
@@ -138,7 +147,7 @@ class Recogniser:
         lost = 0  # those behind the last one that is there are not counted
         for frames in batched(read_video(Path(path)), BATCH):
             pictures = [frame.read() for frame in frames if frame.read is not None]
-            cuts = [self.find_faces(grey_frame(picture)) for picture in pictures]
+            cuts = [self._faces_of_frame(grey_frame(picture)) for picture in pictures]
             recognised = iter(self.classify(cuts))
             for frame in frames:
                 if frame.read is None:
@@ -152,6 +161,12 @@ class Recogniser:
                     yield []
                 lost = 0
                 yield next(recognised)
+
+    def _faces_of_frame(self, grey: NDArray[np.uint8]) -> list[Cut]:
+        try:
+            return self.find_faces(grey)
+        except FlatFaceError:
+            return []  # films begin and end in black
 
     def inputs(self, cuts: Sequence[Cut]) -> NDArray[np.float32]:
         """What the network gets, (B, 1, 48, 48): the centre crops that validation and test see."""
@@ -178,31 +193,6 @@ class Recogniser:
             for cut, row in zip(flat, probabilities, strict=True)
         )
         return [[next(faces) for _ in of_picture] for of_picture in cuts]
-
-
-def as_grey(image: Path | str | Picture) -> Picture:
-    """A picture as the grey array that a preparation would read.
-
-    Args:
-        image: A file, or an (H, W) grey or (H, W, 3) RGB array of uint8.
-
-    Raises:
-        DataError: the file cannot be read, or the array is no picture.
-
-    >>> as_grey(np.full((2, 3, 3), 255, np.uint8)).tolist()
-    [[255, 255, 255], [255, 255, 255]]
-    """
-    if isinstance(image, (Path, str)):
-        path = Path(image)
-        return read_image(path.parent, path.name)
-    is_colour = image.ndim == 3 and image.shape[2] == 3
-    if image.dtype != np.uint8 or image.size == 0 or not (image.ndim == 2 or is_colour):
-        raise DataError(
-            f"an image of shape {image.shape} and type {image.dtype}; expected uint8, grey (H, W) "
-            "or RGB (H, W, 3)"
-        )
-    # By Pillow, as files are: OpenCV rounds in another way.
-    return np.array(Image.fromarray(image).convert("L")) if is_colour else image
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:

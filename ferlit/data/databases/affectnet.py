@@ -215,6 +215,7 @@ AFFECTNET = Database(
     classes=(),
     reader=read_affectnet,
     layout=_LAYOUT,
+    unused=("*_set/images/*", "*Annotated_Images/*"),
     has_identities=False,
     published=lambda options: PUBLISHED[options["contempt"]],
     options=(

@@ -10,8 +10,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ferlit.data.databases.counts import Published, check_counts
-from ferlit.data.records import EXPRESSIONS, validate_records
+from ferlit.data.databases.leftovers import left_over
+from ferlit.data.reasons import list_kinds
+from ferlit.data.records import EXPRESSIONS, add_unread, unread_files, validate_records
 from ferlit.errors import DataError, UsageError
+
+_MOST_FOLDERS = 1000  # that are looked into for what lies there instead of a database
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,9 @@ class Database:
         target_rule: Where several people judged each face: from the options to what training does
             with their judgements, "probability", "crossentropy" or "multi_target" (see
             `ferlit.data.databases.ferplus_votes`); "" where it learns the labels.
+        unused: Patterns of pictures and videos that belong to the database and are left out by its
+            protocol or an option, see `ferlit.data.databases.leftovers`; a function of the options
+            where one decides. All others that no record takes are unread.
         targets: From the root, the names of images, and the options, to their (n, K) targets.
     """
 
@@ -69,6 +76,7 @@ class Database:
     published: Published | Callable[[Mapping[str, Any]], Published] | None = None
     options: tuple[Option, ...] = ()
     create: Callable[..., None] | None = None
+    unused: tuple[str, ...] | Callable[[Mapping[str, Any]], tuple[str, ...]] = ()
     target_rule: Callable[[Mapping[str, Any]], str] | None = None
     targets: Callable[..., NDArray[np.float32]] | None = None
 
@@ -92,7 +100,16 @@ class Database:
             raise DataError(f"{source}: this folder {what}; expected: {self.layout}")
         if not any(root.iterdir()):
             raise DataError(f"{source}: this folder is empty; expected: {self.layout}")
-        records = self.reader(root, **chosen)
+        unused = self.unused(chosen) if callable(self.unused) else self.unused
+        try:
+            records = self.reader(root, **chosen)
+        except UsageError:
+            raise
+        except DataError as error:
+            lines = list_kinds(left_over(root, (), {}, unused, most=_MOST_FOLDERS))
+            raise DataError("\n  ".join([str(error), *lines])) from error
+        used = [*records["image"], *records["landmarks"]]
+        add_unread(records, left_over(root, used, unread_files(records), unused))
         records = validate_records(records, self.classes or EXPRESSIONS, source)
         published = self._published(chosen)
         if published is not None:

@@ -234,6 +234,7 @@ CKPLUS = Database(
     classes=tuple(PUBLISHED.expressions),
     reader=read_ckplus,
     layout="the folders cohn-kanade-images, Emotion and Landmarks of the CK+ archives",
+    unused=("cohn-kanade-images/*",),
     sequence_rule="max",
     published=PUBLISHED,
 )

@@ -226,6 +226,7 @@ FERPLUS = Database(
     classes=EXPRESSIONS,
     reader=read_ferplus,
     layout=_LAYOUT,
+    unused=("*FER2013T*", "*FER2013Valid*"),
     is_aligned=True,
     has_identities=False,
     published=PUBLISHED,

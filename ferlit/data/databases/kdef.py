@@ -120,6 +120,7 @@ KDEF = Database(
     classes=tuple(name for name in EXPRESSIONS if name in CODES.values()),
     reader=read_kdef,
     layout="the folder KDEF with pictures such as AF01/AF01AFS.JPG",
+    unused=("*[AB][FM][0-9][0-9]/*", "*AKDEF/*"),
     published=PUBLISHED,
     options=(Option("angle", "S", "the angle of the camera", choices=(*ANGLES, "all")),),
 )

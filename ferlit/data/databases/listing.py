@@ -6,11 +6,11 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
+from ferlit.data.kinds import KINDS
 from ferlit.errors import DataError
 
-IMAGES = frozenset(
-    {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm"}
-)
+# Also of kinds that are not read, so that such a picture is dropped by name and not passed over.
+IMAGES = frozenset(ending for ending, kind in KINDS.items() if kind.group == "picture")
 _ROW = re.compile(r"\.\w+#\d+$", re.ASCII)
 _STRAYS = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 _MOST_REASONS = 3
@@ -51,7 +51,15 @@ def below(root: Path, path: Path) -> str:
     >>> below(Path("data"), Path("data", "anger", "a.png"))
     'anger/a.png'
     """
-    name = path.relative_to(root).as_posix()
+    return text_of(path.relative_to(root).as_posix())
+
+
+def text_of(name: str) -> str:
+    r"""A name as text; bytes of it that are none are written as ``\udcff``.
+
+    >>> text_of("caf\udce9.png")
+    'caf\\udce9.png'
+    """
     return name.encode(errors="backslashreplace").decode()
 
 

@@ -247,6 +247,7 @@ MMI = Database(
     classes=tuple(CODES.values()),
     reader=read_mmi,
     layout="the folder Sessions with a folder a session, such as Sessions/1/S001-100.avi and .xml",
+    unused=("Sessions/*", "Sessions/*.avi"),
     sequence_rule="mean",
     published=PUBLISHED,
     options=(Option("exclude", EXCLUDED, "persons and videos to leave out, separated by commas"),),

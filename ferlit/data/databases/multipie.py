@@ -202,6 +202,7 @@ MULTIPIE = Database(
     classes=tuple(name for name in EXPRESSIONS if name in SHOWN.values()),
     reader=read_multipie,
     layout=f"the folders session01 to session04 with images such as multiview/001/01/05_1/{_IMAGE}",
+    unused=("*session0*",),
     published=PUBLISHED,
     options=(
         Option(

@@ -141,6 +141,7 @@ OULU_CASIA = Database(
     classes=CLASSES,
     reader=read_oulu_casia,
     layout="the folder OriginalImg with images such as VL/Strong/P001/Anger/000.jpeg",
+    unused=("*VL/*", "*NI/*", "*PreProcess*"),
     sequence_rule="max",
     published=PUBLISHED,
     options=(

@@ -138,6 +138,9 @@ RAFDB = Database(
     classes=tuple(name for name in EXPRESSIONS if name in CODES.values()),
     reader=read_rafdb,
     layout=_LAYOUT,
+    unused=lambda options: (
+        f"*Image/{'original' if options['image'] == 'aligned' else 'aligned'}/*",
+    ),
     is_aligned=lambda options: bool(options["image"] == "aligned"),
     has_identities=False,
     published=PUBLISHED,

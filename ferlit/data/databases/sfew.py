@@ -225,6 +225,7 @@ SFEW = Database(
     classes=CLASSES,
     reader=read_sfew,
     layout=_LAYOUT,
+    unused=("*Train/*", "*Val/*", "*Test/*", "*_Aligned_Faces*"),
     has_identities=False,
     published=PUBLISHED,
     options=(

@@ -6,13 +6,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ferlit.data.images import UnreadableImageError
+from ferlit.errors import DataError
 from ferlit.inference.demo.cards import Card, cards, message
 from ferlit.inference.demo.neighbours import NearestFaces
 from ferlit.inference.export.exported import ExportedClassifier, OnnxClassifier
 from ferlit.inference.export.licences import licence_note
 from ferlit.inference.export.origin import Origin
-from ferlit.inference.recogniser import Recogniser, as_grey
+from ferlit.inference.inputs import as_grey
+from ferlit.inference.recogniser import Recogniser
 from ferlit.inference.recognition.drawing import annotate
 from ferlit.inference.recognition.sources import Frame, Source
 
@@ -55,11 +56,11 @@ class Answers:
         place = Path(path)
         try:
             grey = as_grey(place)
-        except UnreadableImageError as error:
+            cuts = self.recogniser.find_faces(grey)
+        except DataError as error:
             # Where the upload was put says nothing to who made it.
             reason = str(error).replace(f"{place.parent}/", "")
             return Answer(None, message(f"This file cannot be read. {reason}. {_KINDS}"), False)
-        cuts = self.recogniser.find_faces(grey)
         if not cuts:
             return Answer(None, message(NO_FACE))
         (faces,) = self.recogniser.classify([cuts])

@@ -12,7 +12,8 @@ _EPILOG = """\
 SOURCE is a picture, a pattern in quotes ('*.png', 'frames/**/*.jpg'), a folder (with all pictures
 and videos below it), a video, or the number of a camera (0). Each face gets a row: its source,
 frame, time, box, label and probabilities. A picture without a face gets a row without a label.
-Frames of a video that are lost are named, and the exit code is 1.
+What looks like a picture and cannot be read, and frames of a video that are lost, are named, and
+the exit code is 1.
 
 examples:
   ferlit recognise --model runs/ckplus/version_0/checkpoints/best.ckpt portrait.jpg
@@ -32,16 +33,19 @@ def main(command: str, options: list[str]) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining
 
+    from ferlit.data.reasons import list_kinds
     from ferlit.evaluation.metrics import Rule
     from ferlit.inference.recogniser import Recogniser
     from ferlit.inference.recognition.outputs import is_folder, open_outputs
     from ferlit.inference.recognition.run import recognise_sources
-    from ferlit.inference.recognition.sources import Source, find_sources
+    from ferlit.inference.recognition.sources import Source, find_sources, not_taken
 
     folders = [path for path in given.output if is_folder(path)]
     sources, missing = find_sources(given.source, folders)
+    told = [f"{name}: {_why_missing(Path(name))}" for name in missing]
+    others = [f"not read: {line}" for line in list_kinds(not_taken(given.source, folders))]
     if not sources:
-        raise UsageError(f"{', '.join(missing)}: there is no such picture, video or folder")
+        raise UsageError("\n  ".join(told + others))
     recogniser = Recogniser(
         given.model,
         given.device,
@@ -56,10 +60,8 @@ def main(command: str, options: list[str]) -> None:
         return None if given.sequence == "none" else given.sequence
 
     errors = Console(stderr=True, highlight=False)
-    for name in missing:
-        errors.print(
-            f"{name}: there is no such picture, video or folder", markup=False, soft_wrap=True
-        )
+    for line in told + others:
+        errors.print(line, markup=False, soft_wrap=True)
     is_long = len(sources) > _MANY or any(source.kind == "video" for source in sources)
     # Rows that run over the same terminal show the progress themselves.
     are_rows_shown = sys.stdout.isatty() and (given.format is not None or not given.output)
@@ -90,6 +92,12 @@ def main(command: str, options: list[str]) -> None:
             f"{len(failures.incomplete)} of {total} sources lost frames, see above; all others "
             "were recognised"
         )
+
+
+def _why_missing(path: Path) -> str:
+    if path.is_dir():
+        return "there is no picture or video in this folder"
+    return "there is no such picture, video or folder"
 
 
 def _parser(command: str) -> argparse.ArgumentParser:

@@ -6,8 +6,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ImageOps
 
+from ferlit.data.pictures import opened_picture
 from ferlit.inference.recogniser import Face
 from ferlit.inference.recognition.sources import Frame
 
@@ -81,7 +82,7 @@ def _colour(frame: Frame) -> NDArray[np.uint8]:
     if frame.colour is not None:
         return frame.colour
     if isinstance(frame.source.place, Path):
-        with Image.open(frame.source.place) as opened:
+        with opened_picture(frame.source.place) as opened:
             if opened.mode in _COLOURS:
                 upright = ImageOps.exif_transpose(opened).convert("RGB")
                 return np.ascontiguousarray(np.asarray(upright)[..., ::-1])

@@ -6,14 +6,16 @@ from typing import NamedTuple
 
 from rich.progress import Progress
 
+from ferlit.data.flatness import FlatFaceError
 from ferlit.data.images import UnreadableImageError
 from ferlit.evaluation.metrics import Rule
+from ferlit.inference.finding import Cut
 from ferlit.inference.recogniser import BATCH, Recogniser, batched
 from ferlit.inference.recognition.clips import Votes, missing_numbers
 from ferlit.inference.recognition.losses import Losses
 from ferlit.inference.recognition.outputs import Write
 from ferlit.inference.recognition.rows import Result
-from ferlit.inference.recognition.sources import Source, frames_of
+from ferlit.inference.recognition.sources import Frame, Source, frames_of
 from ferlit.inference.recognition.video import measure
 
 
@@ -63,11 +65,14 @@ def recognise_sources(
         losses = Losses(job.name)
         is_live = job.sources[0].kind == "camera"
         try:
-            for frames in batched(frames_of(job.sources), 1 if is_live else BATCH):
-                cuts = [
-                    recogniser.find_faces(frame.grey) for frame in frames if frame.grey is not None
+            for read in batched(frames_of(job.sources), 1 if is_live else BATCH):
+                frames, cuts = zip(*(_find(recogniser, frame) for frame in read), strict=True)
+                good = [
+                    of_frame
+                    for of_frame, frame in zip(cuts, frames, strict=True)
+                    if frame.grey is not None
                 ]
-                faces = iter(recogniser.classify(cuts))
+                faces = iter(recogniser.classify(good))
                 for frame in frames:
                     if frame.grey is None and frame.number is None:
                         failures.unread.append(frame.source.name)
@@ -115,6 +120,18 @@ def _gaps(job: _Job, clips: Iterable[str]) -> Iterator[str]:
                 f"{clip}: the answer is without {len(missing)} frames whose numbers are missing: "
                 f"{some}"
             )
+
+
+def _find(recogniser: Recogniser, frame: Frame) -> tuple[Frame, list[Cut]]:
+    """The faces of a frame; a picture that is to be one and is plain becomes unreadable."""
+    if frame.grey is None:
+        return frame, []
+    try:
+        return frame, recogniser.find_faces(frame.grey)
+    except FlatFaceError as error:
+        if frame.source.kind != "picture":
+            return frame, []  # films begin and end in black
+        return frame._replace(grey=None, error=f"{frame.source.name}: {error}"), []
 
 
 def _jobs(sources: Sequence[Source]) -> Iterator[_Job]:

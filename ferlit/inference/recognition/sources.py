@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferlit.data.images import UnreadableImageError
+from ferlit.data.kinds import KINDS, kind_of_content, kind_of_name, not_read, read_head
 from ferlit.data.video_files import is_video
-from ferlit.inference.recogniser import as_grey
+from ferlit.inference.inputs import as_grey
 from ferlit.inference.recognition.video import grey_frame, measure, name_of, read_video
 
-PICTURE_ENDINGS = (
-    *(".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif"),
-    *(".ppm", ".pgm", ".pbm"),
-)
+# Also of kinds that are not read, so that such a picture fails by name and is not passed over.
+PICTURE_ENDINGS = tuple(ending for ending, kind in KINDS.items() if kind.group == "picture")
 VIDEO_ENDINGS = (
     *(".avi", ".mp4", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".ogv"),
     *(".3gp", ".ts", ".mts"),
@@ -128,7 +127,32 @@ def find_sources(
     return sorted(found.values(), key=lambda source: order.index(source.kind)), missing
 
 
+def not_taken(arguments: Sequence[str], exclude: Sequence[Path] = ()) -> dict[str, str]:
+    """What lies in the named folders and looks like pictures, but is no source, with the reason.
+
+    Args:
+        arguments: As `find_sources` takes them.
+        exclude: Folders that are left out.
+    """
+    found = {}
+    for folder in filter(Path.is_dir, map(Path, arguments)):
+        for path, _ in _files_below(folder, exclude):
+            kind = kind_of_name(path.name)
+            if kind is not None and kind.group in ("drawing", "archive"):
+                found[str(path)] = not_read(kind)
+    return found
+
+
 def _below(folder: Path, exclude: Sequence[Path]) -> Iterator[Source]:
+    for path, below in _files_below(folder, exclude):
+        if path.suffix.lower() in (*PICTURE_ENDINGS, *VIDEO_ENDINGS) or is_video(path):
+            yield _file(path, below)
+        elif kind_of_name(path.name) is None and _is_picture(path):
+            yield Source("picture", path, below)
+
+
+def _files_below(folder: Path, exclude: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
+    """The files that are not hidden, each as it is named and from the folder's own name on."""
     top = folder.resolve()
     shut = [inner.resolve() for inner in exclude if top in inner.resolve().parents]
     for path in sorted(folder.rglob("*")):
@@ -136,8 +160,13 @@ def _below(folder: Path, exclude: Sequence[Path]) -> Iterator[Source]:
         is_hidden = any(part.startswith(".") for part in inside.parts)
         if is_hidden or not path.is_file() or any(path.resolve().is_relative_to(s) for s in shut):
             continue
-        if path.suffix.lower() in (*PICTURE_ENDINGS, *VIDEO_ENDINGS) or is_video(path):
-            yield _file(path, top.name / inside)
+        yield path, top.name / inside
+
+
+def _is_picture(path: Path) -> bool:
+    """Whether a file whose name does not tell is a picture by its content."""
+    kind = kind_of_content(read_head(path))
+    return kind is not None and kind.group == "picture"
 
 
 def _file(path: Path, below: Path) -> Source:

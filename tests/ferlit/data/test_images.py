@@ -129,7 +129,7 @@ def test_damaged_files_give_a_picture_or_the_error_and_nothing_else(
     [
         (b"", "the file is empty"),
         (b"no picture at all", "not a picture of a known kind"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture of a known kind"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "PostScript is not read; save"),
         (png_header(9000, 8000), "9000 x 8000 pixels are too many"),
         (png_header(60000, 60000), "decompression bomb"),
         (png_header(8, 8), "a.png: "),

@@ -3,9 +3,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from ferlit.data.reasons import kind_of
 from ferlit.data.records import record_table
 from ferlit.data.store import Description, Store
-from ferlit.data.summary import kind_of, list_reasons, print_summary, summarise
+from ferlit.data.summary import list_reasons, print_summary, summarise
 
 ROWS = [
     {"image": "a.png", "expression": "fear", "identity": "S1"},
@@ -72,9 +73,9 @@ def test_the_summary_names_an_example_of_each_kind(
     end = lines[lines.index("6 images found, 3 prepared, 3 dropped") :]
     assert end == [
         "6 images found, 3 prepared, 3 dropped",
-        "2 x ...: 67 lines instead of 68 (d.png, ...)",
+        "2 x ...: 67 lines instead of 68 (d.png, e.png)",
         "1 x the expression 'glad'; known are fear (f.png)",
-        "1 files or folders could not be read, how many images they hold is not known:",
+        "1 files or folders were not read, how many images they hold is not known:",
         "1 x 2 videos (.avi) instead of one (clips/x)",
         "several faces: 1 pictures, the largest taken",
     ]

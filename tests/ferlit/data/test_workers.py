@@ -65,7 +65,8 @@ def pictures(root: Path, count: int, *dark: int) -> pd.DataFrame:
     root.mkdir()
     for number in range(count):
         grey = 10 if number in dark else 100 + number
-        cv2.imwrite(str(root / f"{number:03d}.png"), np.full((60, 60), grey, np.uint8))
+        stripes = np.tile(np.array([grey, grey + 16], np.uint8), (60, 30))
+        cv2.imwrite(str(root / f"{number:03d}.png"), stripes)
     names = [f"{number:03d}.png" for number in range(count)]
     return pd.DataFrame({"image": names, "landmarks": ""})
 

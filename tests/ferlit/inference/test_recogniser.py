@@ -11,7 +11,8 @@ from ferlit.data.registration import canonical_landmarks
 from ferlit.data.transforms import FaceTransform
 from ferlit.errors import DataError, UsageError
 from ferlit.inference.finding import FaceFinder, choose_finder
-from ferlit.inference.recogniser import Recogniser, as_grey
+from ferlit.inference.inputs import as_grey
+from ferlit.inference.recogniser import Recogniser
 from tests.ferlit.inference.conftest import Brightness, Trained
 from tests.ferlit.inference.faces import portrait, scene, write_video
 
@@ -120,7 +121,7 @@ def test_the_frames_of_a_video_are_recognised_in_order(
 
 @pytest.mark.parametrize(
     "image",
-    [np.zeros((4, 4)), np.zeros((4, 4, 4), np.uint8), np.zeros((0, 4), np.uint8)],
+    [np.zeros((4, 4)), np.zeros((4, 4, 2), np.uint8), np.zeros((0, 4), np.uint8)],
 )
 def test_an_array_that_is_no_picture_is_refused(image: np.ndarray) -> None:
     with pytest.raises(DataError, match="expected uint8, grey"):
@@ -172,8 +173,10 @@ def test_landmarks_that_cannot_be_those_of_a_face_get_no_label() -> None:
     outside = Found(points + 45, 0.9, (45, 45, 105, 105))
     upside_down = Found(points * (1, -1) + (0, 60), 0.9, (0, 0, 60, 60))
     finder = FaceFinder(lambda picture: [outside, upside_down, whole])
-    (cut,) = finder(np.zeros((60, 60), np.uint8))
+    picture = np.random.default_rng(0).integers(0, 256, (60, 60), dtype=np.uint8)
+    (cut,) = finder(picture)
     assert cut.points is points
+    assert finder(np.zeros((60, 60), np.uint8)) == []  # nothing is there
 
 
 def test_a_detector_that_fails_is_no_picture_without_a_face() -> None:

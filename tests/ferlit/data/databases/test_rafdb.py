@@ -281,7 +281,10 @@ def test_a_list_that_is_cut_off_keeps_its_first_lines(tmp_path: Path) -> None:
     fill(tmp_path, "train_00001.jpg 4\ntest_0001.jpg")
     records = RAFDB.read(tmp_path)
     assert records["expression"].tolist() == ["happiness"]
-    assert list(unread_files(records)) == [f"{LABELS.as_posix()}#1"]
+    assert list(unread_files(records)) == [
+        f"{LABELS.as_posix()}#1",
+        "basic/Image/aligned/test_0001_aligned.jpg",
+    ]
 
 
 def test_damage_to_any_other_file_is_left_to_the_preparation(made: Path, tmp_path: Path) -> None:

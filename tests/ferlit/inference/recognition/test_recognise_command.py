@@ -16,6 +16,7 @@ from PIL import Image
 
 from ferlit.cli import main
 from ferlit.inference.recogniser import Recogniser
+from tests.ferlit.data.picture_files import smooth_noise
 from tests.ferlit.inference.conftest import Trained
 from tests.ferlit.inference.faces import portrait, scene, write_video
 
@@ -210,6 +211,66 @@ def test_what_cannot_be_read_is_named_and_the_rest_goes_on(
         assert errors.count(name) == 1, name
     assert "5 of 6 sources could not be read" in errors
     assert {row["source"] for row in rows_of(rows.read_text())} == {str(pictures / "both.png")}
+
+
+def test_what_looks_like_a_picture_and_is_not_read_is_named(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    face = Image.fromarray(smooth_noise(48))
+    face.save(folder / "a.jfif", format="JPEG")
+    face.save(folder / "photo without ending", format="PNG")
+    face.save(folder / "b.gif", save_all=True, append_images=[face.rotate(90)])
+    Image.new("L", (48, 48), 9).save(folder / "c.png")
+    Image.fromarray(np.asarray(face, np.uint16) * 4).save(folder / "d.tif")
+    (folder / "e.jxl").write_bytes(b"\xff\x0a" + bytes(40))
+    (folder / "f.zip").write_bytes(b"PK\3\4")
+    (folder / "g.pdf").write_bytes(b"%PDF-1.4")
+    (folder / "notes.txt").write_text("not a picture")
+    rows = tmp_path / "rows.csv"
+    options = ["--model", str(trained.checkpoint), "--aligned", "--output", str(rows)]
+    assert main(["recognise", *options, str(folder)]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    for name, reason in {
+        "b.gif": "it holds 2 pictures",
+        "c.png": "the face is plain, of one grey value (9)",
+        "d.tif": "low for 16 bits",
+        "e.jxl": "JPEG XL is not read",
+        "f.zip": "archive is not read; unpack it",
+        "g.pdf": "PDF is not read",
+    }.items():
+        (line,) = (line for line in lines if name in line)
+        assert reason in line
+    assert "notes.txt" not in " ".join(lines)
+    assert "4 of 6 sources could not be read" in lines[-1]
+    read = {Path(row["source"]).name for row in rows_of(rows.read_text())}
+    assert read == {"a.jfif", "photo without ending"}
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.pdf", "a.jxl", "a.psd", "a.svg"])
+def test_a_named_file_that_is_not_read_is_an_error(
+    name: str, trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / name).write_bytes(b"x")
+    options = ["--model", str(trained.checkpoint), str(tmp_path / name)]
+    assert main(["recognise", *options]) == 1
+    said = capsys.readouterr().err
+    assert f"{tmp_path / name}: " in said
+    assert "is not read" in said
+
+
+def test_a_folder_without_a_picture_says_what_lies_there(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("1.zip", "2.zip", "3.svg", "notes.txt"):
+        (tmp_path / name).write_text("x")
+    assert main(["recognise", "--model", str(trained.checkpoint), str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert f"{tmp_path}: there is no picture or video in this folder" in said
+    assert "2 x archive is not read; unpack it" in said
+    assert "SVG is not read" in said
+    assert "notes.txt" not in said
 
 
 @pytest.mark.parametrize(
