@@ -89,6 +89,7 @@ def main(command: str, options: list[str]) -> None:
             landmark_models=given.landmark_models,
             workers=given.workers,
             resume=given.resume,
+            repair=True,
         )
     except KeyboardInterrupt:
         resume = [] if given.resume else ["--resume"]

@@ -19,7 +19,7 @@ from ferlit.data.folds import fold_splits, subject_folds
 from ferlit.data.preparation import prepare_store
 from ferlit.data.records import recordings
 from ferlit.data.samplers import BatchSampler, SeededBatches, ShardSampler, ShuffledBatches
-from ferlit.data.store import DESCRIPTION, Description, Store
+from ferlit.data.store import DESCRIPTION, Description, Store, is_store
 from ferlit.data.transforms import Augmentation, FaceTransform
 from ferlit.errors import DataError
 
@@ -91,7 +91,7 @@ class ExpressionDataModule(LightningDataModule):
     @cached_property
     def source(self) -> Database | Description:
         """What names the classes before anything is prepared: the store, or else the reader."""
-        if self.store_folder and (self.store_folder / DESCRIPTION).is_file():
+        if self.store_folder and is_store(self.store_folder):
             description = Description.read(self.store_folder / DESCRIPTION)
             if self.database not in (None, description.database):
                 raise DataError(
@@ -161,6 +161,10 @@ class ExpressionDataModule(LightningDataModule):
         """Open the store and split it."""
         _ = self.source  # raises where no data are named
         self.store = Store.open(self.store_path)
+        if self.store.description.classes != tuple(self.classes):
+            raise DataError(
+                f"{self.store_path} was renewed meanwhile and has other classes: start again"
+            )
         records = self.store.records
         numbers = {name: number for number, name in enumerate(self.classes)}
         self.labels = np.array([numbers.get(name, -1) for name in records["expression"]], np.int64)

@@ -10,6 +10,7 @@ from ferlit.data import ExpressionDataModule, TupleDataModule
 from ferlit.data.databases import DATABASES
 from ferlit.data.databases.synthetic import drawn_like
 from ferlit.data.identities.clips import film_of
+from ferlit.data.manifest import write_manifest
 from ferlit.data.preparation import prepare_store
 from ferlit.data.store import Store
 from ferlit.errors import DataError
@@ -132,6 +133,7 @@ def test_clusters_are_judged_by_the_persons_that_are_known(
     nameless = records["identity"].isin(sorted(set(records["identity"]))[:2])
     records.loc[nameless, "identity"] = ""
     records.to_csv(folder / "records.csv", index=False)
+    write_manifest(folder)
     assert identities(folder, *by_model(model), "--threshold", "2.1") == 0
     recordings = records[~nameless]["sequence"].value_counts()
     counts = records[~nameless].groupby("identity")["sequence"].nunique()
