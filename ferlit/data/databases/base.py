@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ferlit.data.databases.counts import Published, check_counts
 from ferlit.data.records import EXPRESSIONS, validate_records
 from ferlit.errors import DataError, UsageError
+from ferlit.locks import owned
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,9 @@ class Database:
         source = f"{self.name} at {root}"
         chosen = self.chosen(options or {})
         if not root.exists() and self.create is not None:
-            self.create(root, **chosen)
+            with owned(root, "drawing it"):
+                if not root.exists():  # nobody else has by now
+                    self.create(root, **chosen)
         if not root.is_dir():
             what = "is a file, not a folder" if root.exists() else "does not exist"
             raise DataError(f"{source}: this folder {what}; expected: {self.layout}")

@@ -106,9 +106,7 @@ def model_files(
     return cache / models[0].name, cache / models[1].name
 
 
-def _fill(
-    cache: Path, models: tuple[ModelFile, ModelFile], pip_arguments: Sequence[str]
-) -> None:
+def _fill(cache: Path, models: tuple[ModelFile, ModelFile], pip_arguments: Sequence[str]) -> None:
     """Fetch the files, unless another process has by now."""
     # The lock lies beside the cache, which a failure must not leave behind.
     with ExitStack() as stack:
