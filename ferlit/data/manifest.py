@@ -19,11 +19,17 @@ _SAMPLE = 256  # blocks of what is larger
 
 
 class DamagedError(DataError):
-    """A store whose files are not as they were written."""
+    """A store whose files are not as they were written.
+
+    Args:
+        path: The file.
+        problem: What is wrong with it.
+    """
 
     def __init__(self, path: Path, problem: str) -> None:
+        self.damage = f"{path}: {problem}"
         super().__init__(
-            f"{path}: {problem}. Make the store again with `ferlit prepare --database NAME --root "
+            f"{self.damage}. Make the store again with `ferlit prepare --database NAME --root "
             f"DIR --output {path.parent}`, which keeps its identities.csv, or copy it again"
         )
 

@@ -27,7 +27,7 @@ from ferlit.data.landmark_sources import choose_landmarks, make_detector, warn_o
 from ferlit.data.manifest import MANIFEST, DamagedError, block_checksums
 from ferlit.data.parts import Outcome, join_parts, make_parts, read_face
 from ferlit.data.records import EXPRESSIONS, unread_files, write_records
-from ferlit.data.replacing import put_in_place, restore, wait_for_replacement
+from ferlit.data.replacing import put_in_place, read_steadily, restore, wait_for_replacement
 from ferlit.data.store import DESCRIPTION, FACES, RECORDS, TARGETS, Description, Store
 from ferlit.data.summary import WarningList, list_reasons, summarise, write_report
 from ferlit.data.unfinished import begin, is_finished, seal, tidy
@@ -94,8 +94,8 @@ def prepare_store(
         source = choose_landmarks(database, records, landmarks, options)
         warn_of_missing(records, source)
     print_ = fingerprint(database, root, records, source, options)
-    may = {"replace": replace, "repair": repair or replace}
-    if _is_made(output, print_, **may):
+    look = partial(_what_to_make, print_=print_, replace=replace, repair=repair or replace)
+    if read_steadily(output, look) is None:
         return Store.open(output)
     make = FaceMaker(root, source, make_detector(source, landmark_models))
     place = output.resolve()  # a link to a store stays one
@@ -103,8 +103,11 @@ def prepare_store(
     try:
         with owned(place, "preparing it") as has_waited:
             restore(place)
-            if _is_made(output, print_, **may):
+            reason = look(output)
+            if reason is None:
                 return Store.open(output)
+            if reason:
+                logger.warning("%s. It is made again now", reason)
             resume = resume or has_waited  # its owner was killed
             if not (resume and is_finished(folder, print_)):
                 begin(folder, print_, resume=resume)
@@ -143,26 +146,35 @@ def _was_store(folder: Path) -> bool:
     return (folder / MANIFEST).is_file() and (folder / FACES).is_file()
 
 
-def _is_made(output: Path, print_: str, *, replace: bool, repair: bool) -> bool:
-    """Whether the store at ``output`` is the one that is wanted; an error where it must stay."""
+def _what_to_make(output: Path, *, print_: str, replace: bool, repair: bool) -> str | None:
+    """Why there is something to make: the damage to what is there, or "".
+
+    Returns:
+        None where the store at ``output`` is the one that is wanted.
+
+    Raises:
+        DataError: it is another one and must stay.
+        DamagedError: it is damaged and must stay.
+    """
     if not output.exists():
-        return False
+        return ""
     try:
+        if not (output / DESCRIPTION).is_file():
+            raise DamagedError(output / DESCRIPTION, "missing")
         old = Description.read(output / DESCRIPTION)
         if old.fingerprint == print_:
             Store.open(output, identities=False)
-            return True
+            return None
     except DamagedError as error:
         if not repair:
             raise
-        logger.warning("%s. It is made again now", str(error).partition(". ")[0])
-        return False
+        return error.damage
     if not replace:
         raise DataError(
             f"{output} exists and was made from other files or settings (of {old.database}); "
             "remove it or choose another folder"
         )
-    return False
+    return ""
 
 
 def _describe(

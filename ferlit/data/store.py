@@ -33,7 +33,7 @@ from ferlit.data.manifest import (
 )
 from ferlit.data.records import read_records, validate_records
 from ferlit.data.registration import FACE_SIZE
-from ferlit.data.replacing import read_steadily, wait_for_replacement
+from ferlit.data.replacing import read_steadily
 from ferlit.errors import DataError
 from ferlit.files import write_text
 
@@ -113,10 +113,19 @@ class Description:
         return description
 
 
-def is_store(folder: Path) -> bool:
-    """Whether a folder holds a store."""
-    wait_for_replacement(folder)
-    return (folder / DESCRIPTION).is_file()
+def find_description(folder: Path) -> Description | None:
+    """The description of the store in a folder, or None where there is none.
+
+    Raises:
+        DataError: it cannot be read.
+        DamagedError: it is damaged.
+    """
+
+    def read(folder: Path) -> Description | None:
+        path = folder / DESCRIPTION
+        return Description.read(path) if path.is_file() else None
+
+    return read_steadily(folder, read)
 
 
 @dataclass(frozen=True)
@@ -258,7 +267,7 @@ def _load(path: Path, kind: "np.dtype[Any]", shape: tuple[int, ...]) -> NDArray[
         raise DamagedError(path, f"cannot be read ({error})") from error
     if len(values) != shape[0]:
         raise DamagedError(path, f"it holds {len(values)} rows and {RECORDS} {shape[0]}")
-    if values.dtype != kind or values.shape != shape or not values.flags.c_contiguous:
+    if values.dtype != kind or values.shape != shape:
         raise DamagedError(
             path, f"it holds {values.dtype} of shape {values.shape} instead of {kind} of {shape}"
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ferlit.data.contact_sheet import CONTACT_SHEET
 from ferlit.data.identities import IDENTITIES
-from ferlit.data.manifest import MANIFEST, write_manifest
+from ferlit.data.manifest import MANIFEST, DamagedError, write_manifest
 from ferlit.data.parts import PARTS, remove_parts
 from ferlit.data.store import DESCRIPTION, FACES, RECORDS, TARGETS, Store
 from ferlit.data.summary import REPORT
@@ -50,8 +50,8 @@ def is_finished(folder: Path, fingerprint: str) -> bool:
         return False
     try:
         store = Store.open(folder, identities=False)
-    except DataError as error:
-        logger.warning("%s. Its faces are made again now", str(error).partition(". ")[0])
+    except DamagedError as error:
+        logger.warning("%s. It is made again now", error.damage)
         return False
     return store.description.fingerprint == fingerprint
 
