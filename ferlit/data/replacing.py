@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ferlit.data.identities import IDENTITIES
+from ferlit.data.manifest import MANIFEST
 from ferlit.errors import DataError
 from ferlit.files import sync, whole_file
 from ferlit.locks import owned
@@ -58,14 +59,15 @@ def restore(output: Path) -> None:
     if output.exists():
         clear(output)
         return
-    # Earlier versions set the old store aside under the second name.
-    for aside in (_aside(output), output.with_name(f"{output.name}.old")):
+    places = [_aside(output)]
+    earlier = output.with_name(f"{output.name}.old")  # where earlier versions set it aside
+    if (earlier / MANIFEST).is_file():
+        places.append(earlier)
+    for aside in places:
         if aside.is_dir():
             aside.rename(output)
             sync(output.parent)
-            logger.warning(
-                "%s: put back; a renewal that was killed had left it as %s", output, aside
-            )
+            logger.warning("%s: put back; a killed renewal had left it as %s", output, aside)
             return
 
 
@@ -80,14 +82,17 @@ def read_steadily(output: Path, read: Callable[[Path], _T]) -> _T:
         DataError: as ``read`` does; or a replacement that was killed cannot be undone.
     """
     while True:
-        wait_for_replacement(output)
-        before = _which(output)
         try:
-            found = read(output)
-        except DataError:
-            if _which(output) == before:
-                raise
-            continue
+            wait_for_replacement(output)
+            before = _which(output)
+            try:
+                found = read(output)
+            except (DataError, OSError):
+                if _which(output) == before:
+                    raise
+                continue
+        except OSError as error:
+            raise DataError(f"{output}: cannot be read ({error.strerror or error})") from error
         if _which(output) == before:
             return found
 
