@@ -27,7 +27,7 @@ from ferlit.data.landmark_sources import choose_landmarks, make_detector, warn_o
 from ferlit.data.manifest import MANIFEST, DamagedError, block_checksums
 from ferlit.data.parts import Outcome, join_parts, make_parts, read_face
 from ferlit.data.records import EXPRESSIONS, unread_files, write_records
-from ferlit.data.replacing import put_in_place, read_steadily, restore, wait_for_replacement
+from ferlit.data.replacing import put_in_place, read_steadily, restore
 from ferlit.data.store import DESCRIPTION, FACES, RECORDS, TARGETS, Description, Store
 from ferlit.data.summary import WarningList, list_reasons, summarise, write_report
 from ferlit.data.unfinished import begin, is_finished, seal, tidy
@@ -81,9 +81,7 @@ def prepare_store(
         DamagedError: the store at ``output`` is damaged.
         FerlitError: a process ended before its work was done.
     """
-    wait_for_replacement(output)
-    if output.exists() and not (output / DESCRIPTION).is_file() and not _was_store(output):
-        raise DataError(f"{output} exists and is not a store; choose another folder")
+    read_steadily(output, _refuse_others)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -141,9 +139,10 @@ def prepare_store(
     return Store.open(output)
 
 
-def _was_store(folder: Path) -> bool:
-    """Whether a folder without a description is a damaged store."""
-    return (folder / MANIFEST).is_file() and (folder / FACES).is_file()
+def _refuse_others(output: Path) -> None:
+    is_damaged = (output / MANIFEST).is_file() and (output / FACES).is_file()
+    if output.exists() and not (output / DESCRIPTION).is_file() and not is_damaged:
+        raise DataError(f"{output} exists and is not a store; choose another folder")
 
 
 def _what_to_make(output: Path, *, print_: str, replace: bool, repair: bool) -> str | None:
