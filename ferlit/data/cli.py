@@ -106,8 +106,8 @@ def _verify(command: str, options: list[str]) -> None:
         raise DataError(
             f"{folder} is not as it was written:\n  "
             + "\n  ".join(differences)
-            + f"\nMake it again with `ferlit {command} --database NAME --root DIR --output {folder}`, "
-            "which keeps its identities.csv, or copy it again"
+            + f"\nMake it again with `ferlit {command} --database NAME --root DIR --output "
+            f"{folder}`, which keeps its identities.csv, or copy it again"
         )
     store = Store.open(folder)
     print(f"{folder}: {len(store.records)} faces of {store.description.database}, all as written")
