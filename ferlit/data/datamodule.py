@@ -15,11 +15,12 @@ from torch.utils.data import DataLoader
 
 from ferlit.data.databases import Database, find_database
 from ferlit.data.dataset import Collate, FaceDataset, Sample
+from ferlit.data.description import DESCRIPTION, Description, find_description
 from ferlit.data.folds import fold_splits, subject_folds
 from ferlit.data.preparation import prepare_store
 from ferlit.data.records import recordings
 from ferlit.data.samplers import BatchSampler, SeededBatches, ShardSampler, ShuffledBatches
-from ferlit.data.store import DESCRIPTION, Description, Store, find_description
+from ferlit.data.store import Store
 from ferlit.data.transforms import Augmentation, FaceTransform
 from ferlit.errors import DataError
 

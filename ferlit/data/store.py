@@ -12,15 +12,18 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ferlit.data.description import DESCRIPTION as DESCRIPTION
+from ferlit.data.description import Description as Description
+from ferlit.data.description import written_digests
 from ferlit.data.identities import IDENTITIES, with_identities
 from ferlit.data.manifest import (
     MANIFEST,
@@ -29,103 +32,13 @@ from ferlit.data.manifest import (
     check_blocks,
     check_file,
     checksum,
-    read_manifest,
 )
 from ferlit.data.records import read_records, validate_records
 from ferlit.data.registration import FACE_SIZE
 from ferlit.data.replacing import read_steadily
 from ferlit.errors import DataError
-from ferlit.files import write_text
 
-FACES, RECORDS, DESCRIPTION = "faces.npy", "records.csv", "store.json"
-TARGETS = "targets.npy"
-
-
-@dataclass(frozen=True)
-class Description:
-    """What ``store.json`` says.
-
-    Args:
-        database: Name of the database.
-        classes: Its expressions in the order of the network's outputs.
-        sequence_rule: How the images of a sequence vote, "max" or "mean".
-        landmarks: Where the landmarks came from, see `ferlit.data.landmark_sources`.
-        fingerprint: Identifies the files that the store was made from and the way it was made.
-        found: Number of images that the database has, as far as it is known.
-        dropped: The images that could not be prepared, each with the reason.
-        ferlit_version: The version that made the store.
-        target_rule: What training does with ``targets.npy`` (see `Database.target_rule`); "" where
-            it learns the labels.
-        unread: Files and folders that could not be read, each with the reason; how many images are
-            in them is not known.
-        several: The images in which several faces were found, each with their number; the largest
-            was taken.
-        blocks: Checksums of ``faces.npy`` (see `ferlit.data.manifest.block_checksums`); "" in the
-            store of an earlier version.
-    """
-
-    database: str
-    classes: tuple[str, ...]
-    sequence_rule: Literal["max", "mean"]
-    landmarks: str
-    fingerprint: str
-    found: int
-    dropped: dict[str, str] = field(default_factory=dict)
-    ferlit_version: str = ""
-    target_rule: str = ""
-    unread: dict[str, str] = field(default_factory=dict)
-    several: dict[str, int] = field(default_factory=dict)
-    blocks: str = ""
-
-    def write(self, path: Path) -> None:
-        write_text(path, self._text())
-
-    def _text(self) -> str:
-        return json.dumps(asdict(self), indent=2) + "\n"
-
-    @classmethod
-    def read(cls, path: Path) -> "Description":
-        """Read ``store.json``.
-
-        Raises:
-            DataError: the file is missing or cannot be read.
-            DamagedError: it is no description of a store, or not the one that was written.
-        """
-        try:
-            content = path.read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            raise DataError(
-                f"{path.parent}: no prepared store (it has no {path.name}); "
-                "make one with `ferlit prepare`"
-            ) from None
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-        try:
-            values = json.loads(content)
-            description = cls(**{**values, "classes": tuple(values["classes"])})
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise DamagedError(path, f"not the description of a store ({error})") from error
-        digests = _digests(path.parent, description)
-        # Written in another way, such as on one line, it says the same.
-        texts = (content, description._text().encode())
-        if digests and digests.get(path.name) not in [hashlib.sha256(t).hexdigest() for t in texts]:
-            raise DamagedError(path, f"damaged: it is not what {MANIFEST} says that was written")
-        return description
-
-
-def find_description(folder: Path) -> Description | None:
-    """The description of the store in a folder, or None where there is none.
-
-    Raises:
-        DataError: it cannot be read.
-        DamagedError: it is damaged.
-    """
-
-    def read(folder: Path) -> Description | None:
-        path = folder / DESCRIPTION
-        return Description.read(path) if path.is_file() else None
-
-    return read_steadily(folder, read)
+FACES, RECORDS, TARGETS = "faces.npy", "records.csv", "targets.npy"
 
 
 @dataclass(frozen=True)
@@ -168,7 +81,7 @@ class Store:
     @classmethod
     def _open(cls, folder: Path, *, identities: bool) -> "Store":
         description = Description.read(folder / DESCRIPTION)
-        digests = _digests(folder, description)
+        digests = written_digests(folder, description)
         others = [FACES, *([TARGETS] if description.target_rule else [])]
         seen = (folder.resolve(), *(_state(folder / name) for name in (MANIFEST, RECORDS, *others)))
         compare = partial(_compare, folder, description, {} if seen in _compared else digests)
@@ -206,13 +119,6 @@ class Store:
 
 logger = logging.getLogger(__name__)
 _compared: set[tuple[Any, ...]] = set()  # what this process has found whole
-
-
-def _digests(folder: Path, description: Description) -> dict[str, str]:
-    """What the manifest says; nothing where an earlier version wrote none."""
-    if description.blocks or (folder / MANIFEST).exists():
-        return read_manifest(folder)
-    return {}
 
 
 def _compare(

@@ -101,7 +101,9 @@ def _kill(place: Path, whole: Store, rng: random.Random, found: Preparing) -> No
     for attempt in range(5):
         processes = [_start(place, output) for _ in range(1 + others)]
         victim = rng.choice(processes)
-        time.sleep(rng.uniform(0.5, 8))
+        if rng.random() < 0.8:  # before that it reads, and waits
+            _wait_for(output.with_name("store.partial"), processes)
+        time.sleep(rng.uniform(0, 3))
         if victim.poll() is None and attempt < 4:
             victim.send_signal(signal.SIGKILL)
             found.kills += 1
@@ -123,6 +125,11 @@ def _kill(place: Path, whole: Store, rng: random.Random, found: Preparing) -> No
     for path in place.iterdir():
         if "store" in path.name:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _wait_for(folder: Path, processes: list["subprocess.Popen[str]"]) -> None:
+    while not folder.exists() and any(process.poll() is None for process in processes):
+        time.sleep(0.01)
 
 
 def _start(place: Path, output: Path) -> "subprocess.Popen[str]":
