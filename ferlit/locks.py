@@ -20,7 +20,7 @@ def owned(path: Path, purpose: str) -> Iterator[bool]:
     """Be the only process that works on ``path``.
 
     The system gives a dead owner's lock back, so that nobody waits for it. The lock lies beside
-    ``path``, in files whose names begin with a dot; it stays there, empty-handed, when it is free.
+    ``path``, in two files whose names begin with a dot; they go when it is free.
 
     Args:
         path: What is made, a file or a folder; it need not exist.
@@ -35,7 +35,8 @@ def owned(path: Path, purpose: str) -> Iterator[bool]:
     False
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    place = path.with_name(f".{path.name}.lock")
+    lock = FileLock(place)
     note = path.with_name(f".{path.name}.owner")
     has_waited = False
     try:
@@ -49,6 +50,8 @@ def owned(path: Path, purpose: str) -> Iterator[bool]:
         yield has_waited
     finally:
         note.unlink(missing_ok=True)
+        if os.name != "nt":  # there the release removes it
+            place.unlink(missing_ok=True)  # who waited for this file takes a new one
         lock.release()
 
 

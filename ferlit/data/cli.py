@@ -89,6 +89,7 @@ def main(command: str, options: list[str]) -> None:
             landmark_models=given.landmark_models,
             workers=given.workers,
             resume=given.resume,
+            repair=True,
         )
     except KeyboardInterrupt:
         resume = [] if given.resume else ["--resume"]
@@ -102,7 +103,12 @@ def _verify(command: str, options: list[str]) -> None:
     folder = parser.parse_args(options).verify
     differences = verify(folder)
     if differences:
-        raise DataError(f"{folder} is not as it was written:\n  " + "\n  ".join(differences))
+        raise DataError(
+            f"{folder} is not as it was written:\n  "
+            + "\n  ".join(differences)
+            + f"\nMake it again with `ferlit {command} --database NAME --root DIR --output "
+            f"{folder}`, which keeps its identities.csv, or copy it again"
+        )
     store = Store.open(folder)
     print(f"{folder}: {len(store.records)} faces of {store.description.database}, all as written")
 

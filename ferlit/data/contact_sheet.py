@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 
 from ferlit.data.registration import FACE_SIZE
 
+CONTACT_SHEET = "contact_sheet.png"
 _COLUMNS = 24  # faces a row
 _GAP = 2
 _LABEL = 84

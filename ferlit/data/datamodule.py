@@ -15,11 +15,12 @@ from torch.utils.data import DataLoader
 
 from ferlit.data.databases import Database, find_database
 from ferlit.data.dataset import Collate, FaceDataset, Sample
+from ferlit.data.description import DESCRIPTION, Description, find_description
 from ferlit.data.folds import fold_splits, subject_folds
 from ferlit.data.preparation import prepare_store
 from ferlit.data.records import recordings
 from ferlit.data.samplers import BatchSampler, SeededBatches, ShardSampler, ShuffledBatches
-from ferlit.data.store import DESCRIPTION, Description, Store
+from ferlit.data.store import Store
 from ferlit.data.transforms import Augmentation, FaceTransform
 from ferlit.errors import DataError
 
@@ -86,13 +87,13 @@ class ExpressionDataModule(LightningDataModule):
         transform = partial(FaceTransform, augment=augment, equalize=equalize, fit_plane=fit_plane)
         self.train_transform = transform(train=True)
         self.eval_transform = transform(train=False)
-        self._is_prepared = False
+        self._prepared: str | None = None  # the fingerprint of the store
 
     @cached_property
     def source(self) -> Database | Description:
         """What names the classes before anything is prepared: the store, or else the reader."""
-        if self.store_folder and (self.store_folder / DESCRIPTION).is_file():
-            description = Description.read(self.store_folder / DESCRIPTION)
+        description = find_description(self.store_folder) if self.store_folder else None
+        if description is not None:
             if self.database not in (None, description.database):
                 raise DataError(
                     f"{self.store_folder} is a store of {description.database}, "
@@ -144,8 +145,8 @@ class ExpressionDataModule(LightningDataModule):
     def prepare_data(self) -> None:
         """Prepare the database, unless an up-to-date store is there already."""
         _ = self.source  # raises where no data are named
-        if self.root is not None and self.database is not None and not self._is_prepared:
-            prepare_store(
+        if self.root is not None and self.database is not None and self._prepared is None:
+            store = prepare_store(
                 find_database(self.database),
                 self.root,
                 self.store_path,
@@ -155,12 +156,18 @@ class ExpressionDataModule(LightningDataModule):
                 # A store in the cache is ours to renew; one that the user named is not.
                 replace=self.store_folder is None,
             )
-            self._is_prepared = True
+            self._prepared = store.description.fingerprint
 
     def setup(self, stage: str) -> None:
         """Open the store and split it."""
         _ = self.source  # raises where no data are named
         self.store = Store.open(self.store_path)
+        now = self.store.description
+        if now.classes != tuple(self.classes) or self._prepared not in (None, now.fingerprint):
+            raise DataError(
+                f"{self.store_path}: another process has made it from other files or settings "
+                "meanwhile; give each its own --data.store"
+            )
         records = self.store.records
         numbers = {name: number for number, name in enumerate(self.classes)}
         self.labels = np.array([numbers.get(name, -1) for name in records["expression"]], np.int64)

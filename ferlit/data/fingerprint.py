@@ -9,7 +9,7 @@ import pandas as pd
 
 from ferlit.data.databases import Database
 
-_RECIPE = 2  # raise when the same files would give another store
+_RECIPE = 3
 _ROWS = 4096  # of the table that become text at a time
 
 

@@ -1,9 +1,10 @@
 """The faces of a preparation in parts of a few hundred: made, kept, and joined in the end.
 
-A finished part stays, so that an interrupted preparation can go on. Nothing here holds more than
-one part in memory.
+A finished part stays, so that an interrupted preparation can go on; one that was damaged since is
+made again. Nothing here holds more than one part in memory.
 """
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +28,10 @@ from ferlit.data.faces import FaceMaker, Made
 from ferlit.data.registration import FACE_SIZE
 from ferlit.data.workers import Chunk, useful_workers, working
 from ferlit.errors import DataError
+from ferlit.files import whole_file
 
+logger = logging.getLogger(__name__)
+PARTS = "part-*.npz"
 _PART = 512  # faces in a part
 _CHUNK = 16  # images that a worker gets at a time: neighbours, as they may share a file
 
@@ -54,7 +58,7 @@ def make_parts(
     workers: int | None = None,
     progress: bool = True,
 ) -> Outcome:
-    """Write the parts that are not there yet.
+    """Write the parts that are not there yet, or are damaged.
 
     Args:
         records: The record table.
@@ -67,7 +71,9 @@ def make_parts(
         FerlitError: a worker ended too early.
     """
     starts = range(0, len(records), _PART)
-    missing = [start for start in starts if not _path(folder, start).exists()]
+    missing = [
+        start for start in starts if not _is_whole(_path(folder, start), len(records) - start)
+    ]
     left = [name for start in missing for name in records["image"].iloc[start : start + _PART]]
     outcome = Outcome({}, {})
     columns = (
@@ -93,8 +99,7 @@ def make_parts(
                     bar.update(task, completed=start + len(made))
                 _write(path, made)
             bar.update(task, completed=start + len(images))
-            with np.load(path) as part:
-                reasons, numbers = part["reasons"].tolist(), part["faces_found"].tolist()
+            _, reasons, numbers = _read(path)
             outcome.dropped.update(
                 (image, reason) for image, reason in zip(images, reasons, strict=True) if reason
             )
@@ -105,7 +110,7 @@ def make_parts(
 
 
 def join_parts(folder: Path, path: Path, count: int) -> None:
-    """Write the faces of all parts into one file, and remove the parts.
+    """Write the faces of all parts into one file. The parts stay: see `remove_parts`.
 
     Args:
         folder: Holds the parts.
@@ -115,13 +120,12 @@ def join_parts(folder: Path, path: Path, count: int) -> None:
     Raises:
         DataError: the parts hold another number of faces.
     """
-    parts = sorted(folder.glob("part-*.npz"))
     header = {"descr": "|u1", "fortran_order": False, "shape": (count, FACE_SIZE, FACE_SIZE)}
     written = 0
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
-        for name in parts:
-            faces = _faces_of(name)
+        for part in _parts(folder):
+            faces = _read(part)[0]
             file.write(faces.tobytes())
             written += len(faces)
     if written != count:
@@ -129,8 +133,12 @@ def join_parts(folder: Path, path: Path, count: int) -> None:
             f"{folder}: the parts hold {written} faces instead of {count}; remove this folder and "
             "prepare the store again"
         )
-    for name in parts:
-        name.unlink()
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove the parts, which were joined."""
+    for part in _parts(folder):
+        part.unlink()
 
 
 def read_face(path: Path, row: int) -> NDArray[np.uint8]:
@@ -167,20 +175,42 @@ def _chunks(records: pd.DataFrame, starts: list[int]) -> Iterator[Chunk]:
 
 
 def _write(path: Path, made: list[Made]) -> None:
-    """Whole or not at all."""
     faces = [each.face for each in made if each.face is not None]
-    draft = path.with_suffix(".draft")
-    with draft.open("wb") as file:
+    with whole_file(path) as draft, draft.open("wb") as file:
         np.savez(
             file,
             faces=np.stack(faces) if faces else np.empty((0, FACE_SIZE, FACE_SIZE), np.uint8),
             reasons=np.array([each.reason for each in made]),
             faces_found=np.array([each.faces_found for each in made]),
         )
-    draft.rename(path)
 
 
-def _faces_of(path: Path) -> NDArray[np.uint8]:
-    with np.load(path) as part:
-        faces: NDArray[np.uint8] = part["faces"]
-    return faces
+def _parts(folder: Path) -> list[Path]:
+    return sorted(folder.glob(PARTS))
+
+
+def _read(path: Path) -> tuple[NDArray[np.uint8], list[str], list[int]]:
+    """The faces of a part, and of each image why it has none and how many were found."""
+    with np.load(path) as part:  # compares its members with their checksums
+        return part["faces"], part["reasons"].tolist(), part["faces_found"].tolist()
+
+
+def _is_whole(path: Path, left: int) -> bool:
+    """Whether a part is there and as it was written.
+
+    Args:
+        path: Of the part.
+        left: Images from its first one to the last of all.
+    """
+    if not path.exists():
+        return False
+    try:
+        faces, reasons, numbers = _read(path)
+        count = min(left, _PART)
+        if len(reasons) == len(numbers) == count and reasons.count("") == len(faces):
+            return faces.dtype == np.uint8 and faces.shape[1:] == (FACE_SIZE, FACE_SIZE)
+        problem = f"{len(faces)} faces of {len(reasons)} images"
+    except Exception as error:  # whatever a damaged file gives
+        problem = str(error) or type(error).__name__
+    logger.warning("%s: damaged (%s), its faces are made again", path, problem)
+    return False

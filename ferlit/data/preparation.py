@@ -1,13 +1,14 @@
 """From a database on disk to a prepared store: read, register, save.
 
 The faces are made in parts; finished parts stay, so an interrupted preparation can go on. The store
-gets its name only when it is whole.
+gets its name only when it is whole. One process makes it, and others wait for that.
 """
 
 import logging
 import shutil
 import time
 from collections.abc import Mapping
+from dataclasses import replace as replace_values
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,23 +17,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ferlit.data.contact_sheet import CONTACT_SHEET as CONTACT_SHEET
 from ferlit.data.contact_sheet import contact_sheet
 from ferlit.data.databases import Database
 from ferlit.data.databases.listing import is_image
 from ferlit.data.duplicates import warn_of_duplicates
 from ferlit.data.faces import FaceMaker
 from ferlit.data.fingerprint import fingerprint
-from ferlit.data.identities import IDENTITIES
 from ferlit.data.landmark_sources import choose_landmarks, make_detector, warn_of_missing
-from ferlit.data.manifest import write_manifest
-from ferlit.data.parts import join_parts, make_parts, read_face
+from ferlit.data.manifest import MANIFEST, DamagedError, block_checksums
+from ferlit.data.parts import Outcome, join_parts, make_parts, read_face
 from ferlit.data.records import EXPRESSIONS, unread_files, write_records
+from ferlit.data.replacing import put_in_place, read_steadily, restore
 from ferlit.data.store import DESCRIPTION, FACES, RECORDS, TARGETS, Description, Store
 from ferlit.data.summary import WarningList, list_reasons, summarise, write_report
+from ferlit.data.unfinished import begin, is_finished, seal, tidy
 from ferlit.errors import DataError
+from ferlit.locks import owned
 
-CONTACT_SHEET = "contact_sheet.png"
-_MARK = "fingerprint"
 logger = logging.getLogger(__name__)
 
 
@@ -47,11 +49,14 @@ def prepare_store(
     workers: int | None = None,
     resume: bool = False,
     replace: bool = False,
+    repair: bool = False,
     progress: bool = True,
 ) -> Store:
     """Prepare a database: every image registered to a 60 x 60 grey face.
 
-    An image that cannot be read or registered is dropped with its reason; the rest goes on.
+    An image that cannot be read or registered is dropped with its reason; the rest goes on. Where
+    another process prepares the same output, this one waits, and takes the store that it made, or
+    goes on with the parts that it left when it was killed.
 
     Args:
         database: Its reader.
@@ -63,19 +68,21 @@ def prepare_store(
         workers: The most processes; None for one a core. Small databases stay in this one, see
             `ferlit.data.workers`.
         resume: Go on with the parts that an interrupted preparation left.
-        replace: Remove a store at ``output`` that was made from other files or settings.
+        replace: Remove a store at ``output`` that was made from other files or settings, or that is
+            damaged.
+        repair: Make a damaged store again.
         progress: Show a progress bar.
 
     Returns:
         The store.
 
     Raises:
-        DataError: the root does not hold the database, no image could be prepared, or ``output``
-            holds something else.
+        DataError: the root does not hold the database, no image could be prepared, ``output`` holds
+            something else or cannot be written.
+        DamagedError: the store at ``output`` is damaged.
         FerlitError: a process ended before its work was done.
     """
-    if output.exists() and not (output / DESCRIPTION).is_file():
-        raise DataError(f"{output} exists and is not a store; choose another folder")
+    read_steadily(output, _refuse_others)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -86,28 +93,107 @@ def prepare_store(
         source = choose_landmarks(database, records, landmarks, options)
         warn_of_missing(records, source)
     print_ = fingerprint(database, root, records, source, options)
-    if output.exists() and _is_made(output, print_, replace):
-        store = Store.open(output)
-        _warn_of_new(store, unread_files(records))
-        return store
+    look = partial(_what_to_make, print_=print_, replace=replace, repair=repair or replace)
+    if read_steadily(output, look) is None:
+        return _as_it_is(output, records)
     make = FaceMaker(root, source, make_detector(source, landmark_models))
-    partial_folder = _partial_folder(output, print_, resume)
-    outcome = make_parts(records, make, partial_folder, workers=workers, progress=progress)
-    if len(outcome.dropped) == len(records):
-        shutil.rmtree(partial_folder)
+    place = output.resolve()  # a link to a store stays one
+    folder = place.with_name(place.name + ".partial")
+    try:
+        with owned(place, "preparing it") as has_waited:
+            restore(place)
+            reason = look(output)
+            if reason is None:
+                return _as_it_is(output, records)
+            if reason:
+                logger.warning("%s. It is made again now", reason)
+            resume = resume or has_waited  # its owner was killed
+            if not (resume and is_finished(folder, print_)):
+                begin(folder, print_, resume=resume)
+                outcome = make_parts(records, make, folder, workers=workers, progress=progress)
+                if len(outcome.dropped) == len(records):
+                    shutil.rmtree(folder)
+                    raise DataError(
+                        f"{database.name} at {root}: none of the {len(records)} images could be "
+                        "prepared:\n" + list_reasons(outcome.dropped)
+                    )
+                kept = records[~records["image"].isin(list(outcome.dropped))]
+                description = _describe(database, options, records, kept, outcome)
+                description = replace_values(description, landmarks=source, fingerprint=print_)
+                targets = database.read_targets(root, kept["image"].tolist(), options)
+                if targets is not None:
+                    np.save(folder / TARGETS, targets)
+                _finish(folder, kept, description)
+                warnings += warn_of_duplicates(kept, np.load(folder / FACES, mmap_mode="r"))
+                seconds = time.perf_counter() - started
+                write_report(summarise(kept, description, warnings, seconds), folder)
+                seal(folder)
+                del kept
+                _warn_of_losses(description)
+            del records  # the store reads its own table
+            tidy(folder)
+            put_in_place(folder, place)
+    except OSError as error:
+        kept_at = f"; what was finished is kept in {folder}: go on with --resume"
         raise DataError(
-            f"{database.name} at {root}: none of the {len(records)} images could be prepared:\n"
-            + list_reasons(outcome.dropped)
+            f"{output}: cannot be made ({error})" + (kept_at if folder.exists() else "")
+        ) from error
+    return Store.open(output)
+
+
+def _refuse_others(output: Path) -> None:
+    is_damaged = (output / MANIFEST).is_file() and (output / FACES).is_file()
+    if output.exists() and not (output / DESCRIPTION).is_file() and not is_damaged:
+        raise DataError(f"{output} exists and is not a store; choose another folder")
+
+
+def _what_to_make(output: Path, *, print_: str, replace: bool, repair: bool) -> str | None:
+    """Why there is something to make: the damage to what is there, or "".
+
+    Returns:
+        None where the store at ``output`` is the one that is wanted.
+
+    Raises:
+        DataError: it is another one and must stay.
+        DamagedError: it is damaged and must stay.
+    """
+    if not output.exists():
+        return ""
+    try:
+        if not (output / DESCRIPTION).is_file():
+            raise DamagedError(output / DESCRIPTION, "missing")
+        old = Description.read(output / DESCRIPTION)
+        if old.fingerprint == print_:
+            Store.open(output, identities=False)
+            return None
+    except DamagedError as error:
+        if not repair:
+            raise
+        return error.damage
+    if not replace:
+        raise DataError(
+            f"{output} exists and was made from other files or settings (of {old.database}); "
+            "remove it or choose another folder"
         )
-    kept = records[~records["image"].isin(list(outcome.dropped))]
+    return ""
+
+
+def _describe(
+    database: Database,
+    options: Mapping[str, Any] | None,
+    records: pd.DataFrame,
+    kept: pd.DataFrame,
+    outcome: Outcome,
+) -> Description:
+    """All but the landmarks, the fingerprint and the checksums."""
     unread = unread_files(records)
     images = {name: reason for name, reason in unread.items() if is_image(name)}
-    description = Description(
+    return Description(
         database=database.name,
-        classes=database.classes or _shown(records),
+        classes=database.classes or _shown(kept),
         sequence_rule=database.sequence_rule,
-        landmarks=source,
-        fingerprint=print_,
+        landmarks="",
+        fingerprint="",
         found=len(records) + len(images),
         dropped=images | outcome.dropped,
         ferlit_version=_own_version(),
@@ -115,41 +201,6 @@ def prepare_store(
         unread={name: reason for name, reason in unread.items() if name not in images},
         several=outcome.several,
     )
-    targets = database.read_targets(root, kept["image"].tolist(), options)
-    if targets is not None:
-        np.save(partial_folder / TARGETS, targets)
-    _finish(partial_folder, kept, description)
-    warnings += warn_of_duplicates(kept, np.load(partial_folder / FACES, mmap_mode="r"))
-    report = summarise(kept, description, warnings, time.perf_counter() - started)
-    write_report(report, partial_folder)
-    write_manifest(partial_folder)
-    _put_in_place(partial_folder, output)
-    _warn_of_losses(description)
-    del records, kept  # the store reads its own table
-    return Store.open(output)
-
-
-def _is_made(output: Path, print_: str, replace: bool) -> bool:
-    """Whether the store at ``output`` is the one that is wanted; an error where it must stay."""
-    old = Description.read(output / DESCRIPTION)
-    if old.fingerprint != print_ and not replace:
-        raise DataError(
-            f"{output} exists and was made from other files or settings (of {old.database}); "
-            "remove it or choose another folder"
-        )
-    return old.fingerprint == print_
-
-
-def _partial_folder(output: Path, print_: str, resume: bool) -> Path:
-    """The folder of the unfinished store, emptied unless it can be gone on with."""
-    folder = output.with_name(output.name + ".partial")
-    mark = folder / _MARK
-    is_same = mark.is_file() and mark.read_text() == print_
-    if folder.exists() and not (resume and is_same):
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    mark.write_text(print_)
-    return folder
 
 
 def _finish(folder: Path, kept: pd.DataFrame, description: Description) -> None:
@@ -158,20 +209,8 @@ def _finish(folder: Path, kept: pd.DataFrame, description: Description) -> None:
     sheet = contact_sheet(kept, partial(read_face, folder / FACES), description.classes)
     sheet.save(folder / CONTACT_SHEET)
     write_records(kept, folder / RECORDS)
-    description.write(folder / DESCRIPTION)
-    (folder / _MARK).unlink()
-
-
-def _put_in_place(folder: Path, output: Path) -> None:
-    if (output / IDENTITIES).is_file():  # somebody may have corrected it
-        shutil.copy2(output / IDENTITIES, folder)
-    # An interruption must not leave half a store, and not lose those corrections with it.
-    old = output.with_name(output.name + ".old")
-    shutil.rmtree(old, ignore_errors=True)
-    if output.exists():
-        output.rename(old)
-    folder.rename(output)
-    shutil.rmtree(old, ignore_errors=True)
+    blocks = block_checksums(folder / FACES)
+    replace_values(description, blocks=blocks).write(folder / DESCRIPTION)
 
 
 def _warn_of_losses(description: Description) -> None:
@@ -185,8 +224,9 @@ def _warn_of_losses(description: Description) -> None:
         logger.warning("%s:\n%s", "; ".join(said), list_reasons(dropped | unread))
 
 
-def _warn_of_new(store: Store, unread: Mapping[str, str]) -> None:
-    """A store of the same files says nothing of those that came since and are not read."""
+def _as_it_is(output: Path, records: pd.DataFrame) -> Store:
+    """The store of the same files, which says nothing of those that came since and are not read."""
+    store, unread = Store.open(output), unread_files(records)
     known = store.description.dropped.keys() | store.description.unread.keys()
     new = {name: reason for name, reason in unread.items() if name not in known}
     if new:
@@ -196,6 +236,7 @@ def _warn_of_new(store: Store, unread: Mapping[str, str]) -> None:
             len(new),
             list_reasons(new),
         )
+    return store
 
 
 def _shown(records: pd.DataFrame) -> tuple[str, ...]:

@@ -3,81 +3,43 @@
 A folder: ``faces.npy`` (n x 60 x 60 uint8, memory-mapped), ``records.csv`` (the record table, row i
 for face i) and ``store.json`` (database, classes, how it was made, what was dropped); for FER+ also
 ``targets.npy`` (n x K float32), what several people saw in the faces. Beside them, for people:
-``report.json``, ``contact_sheet.png`` and the checksums ``manifest.sha256``. Where the database
-does not name the persons, ``ferlit identities`` adds ``identities.csv``.
+``report.json``, ``contact_sheet.png`` and the checksums ``manifest.sha256``, which an opening
+compares. Where the database does not name the persons, ``ferlit identities`` adds
+``identities.csv``.
 """
 
+import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ferlit.data.description import DESCRIPTION as DESCRIPTION
+from ferlit.data.description import Description as Description
+from ferlit.data.description import written_digests
 from ferlit.data.identities import IDENTITIES, with_identities
+from ferlit.data.manifest import (
+    MANIFEST,
+    WHOLE,
+    DamagedError,
+    check_blocks,
+    check_file,
+    checksum,
+)
 from ferlit.data.outdated import refuse_shifted_ferplus
-from ferlit.data.records import read_records
+from ferlit.data.records import read_records, validate_records
+from ferlit.data.registration import FACE_SIZE
+from ferlit.data.replacing import read_steadily
 from ferlit.errors import DataError
 
-FACES, RECORDS, DESCRIPTION = "faces.npy", "records.csv", "store.json"
-TARGETS = "targets.npy"
-
-
-@dataclass(frozen=True)
-class Description:
-    """What ``store.json`` says.
-
-    Args:
-        database: Name of the database.
-        classes: Its expressions in the order of the network's outputs.
-        sequence_rule: How the images of a sequence vote, "max" or "mean".
-        landmarks: Where the landmarks came from, see `ferlit.data.landmark_sources`.
-        fingerprint: Identifies the files that the store was made from and the way it was made.
-        found: Number of images that the database has, as far as it is known.
-        dropped: The images that could not be prepared, each with the reason.
-        ferlit_version: The version that made the store.
-        target_rule: What training does with ``targets.npy`` (see `Database.target_rule`); "" where
-            it learns the labels.
-        unread: Files and folders that could not be read, each with the reason; how many images are
-            in them is not known.
-        several: The images in which several faces were found, each with their number; the largest
-            was taken.
-    """
-
-    database: str
-    classes: tuple[str, ...]
-    sequence_rule: Literal["max", "mean"]
-    landmarks: str
-    fingerprint: str
-    found: int
-    dropped: dict[str, str] = field(default_factory=dict)
-    ferlit_version: str = ""
-    target_rule: str = ""
-    unread: dict[str, str] = field(default_factory=dict)
-    several: dict[str, int] = field(default_factory=dict)
-
-    def write(self, path: Path) -> None:
-        path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
-
-    @classmethod
-    def read(cls, path: Path) -> "Description":
-        """Read ``store.json``.
-
-        Raises:
-            DataError: the file is missing or is no description of a store.
-        """
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            return cls(**{**values, "classes": tuple(values["classes"])})
-        except FileNotFoundError:
-            raise DataError(
-                f"{path.parent}: no prepared store (it has no {path.name}); "
-                "make one with `ferlit prepare`"
-            ) from None
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise DataError(f"{path}: not the description of a store ({error})") from error
+FACES, RECORDS, TARGETS = "faces.npy", "records.csv", "targets.npy"
 
 
 @dataclass(frozen=True)
@@ -90,6 +52,7 @@ class Store:
         records: The record table, row i for face i.
         faces: (n, 60, 60) uint8, memory-mapped.
         targets: (n, K) float32, what several people saw, where training learns that.
+        digests: The SHA-256 of each of its files, and of the table of identities that was applied.
     """
 
     folder: Path
@@ -97,10 +60,13 @@ class Store:
     records: pd.DataFrame
     faces: NDArray[np.uint8]
     targets: NDArray[np.float32] | None = None
+    digests: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def open(cls, folder: Path, *, identities: bool = True) -> "Store":
-        """Open a store.
+        """Open a store, and see that its files are as they were written.
+
+        That is compared once a process, whole up to 1 GiB of faces; of more, a sample.
 
         Args:
             folder: Where it lies.
@@ -108,27 +74,109 @@ class Store:
                 ``identities.csv``, where there is one (see `ferlit.data.identities`).
 
         Raises:
-            DataError: there is none, or its files do not fit together.
+            DataError: there is none, or its table of identities is wrong.
+            DamagedError: a file has changed, or they do not fit together.
         """
+        return read_steadily(folder, partial(cls._open, identities=identities))
+
+    @classmethod
+    def _open(cls, folder: Path, *, identities: bool) -> "Store":
         description = Description.read(folder / DESCRIPTION)
-        records = read_records(folder / RECORDS)
+        digests = written_digests(folder, description)
+        others = [FACES, *([TARGETS] if description.target_rule else [])]
+        seen = (folder.resolve(), *(_state(folder / name) for name in (MANIFEST, RECORDS, *others)))
+        compare = partial(_compare, folder, description, {} if seen in _compared else digests)
+        records = _read_records(folder / RECORDS)
+        compare([RECORDS])
         refuse_shifted_ferplus(folder, description.database, records["image"])
-        faces = _load(folder / FACES, len(records))
-        targets = _load(folder / TARGETS, len(records)) if description.target_rule else None
+        faces = _load(folder / FACES, np.dtype(np.uint8), (len(records), FACE_SIZE, FACE_SIZE))
+        targets = None
+        if description.target_rule:
+            shape = (len(records), len(description.classes))
+            targets = _load(folder / TARGETS, np.dtype(np.float32), shape)
+        compare(others)
+        if not digests and seen not in _compared:
+            logger.warning("%s: has no %s, so that damage to it is not seen", folder, MANIFEST)
+            records = validate_records(records, description.classes, str(folder))
+        _compared.add(seen)
         if identities and (folder / IDENTITIES).is_file():
             records = with_identities(records, folder / IDENTITIES)
-        return cls(folder, description, records, faces, targets)
+            digests = {**digests, IDENTITIES: checksum(folder / IDENTITIES)}
+        return cls(folder, description, records, faces, targets, digests)
+
+    @cached_property
+    def content(self) -> str:
+        """A checksum of all that training and tests take from the store.
+
+        It covers the faces, labels and targets, the persons, corrected ones too, and what the
+        description says of them; stores that were made on different days have the same.
+        """
+        named = self.description
+        names = [FACES, RECORDS, *([TARGETS] if named.target_rule else [])]
+        digests = {name: self.digests.get(name) or checksum(self.folder / name) for name in names}
+        said = [named.database, named.classes, named.sequence_rule, named.target_rule]
+        text = json.dumps([*said, named.landmarks, digests, self.digests.get(IDENTITIES, "")])
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _load(path: Path, rows: int) -> NDArray[Any]:
-    """An array of the store, memory-mapped, with a row for each record."""
+logger = logging.getLogger(__name__)
+_compared: set[tuple[Any, ...]] = set()  # what this process has found whole
+
+
+def _compare(
+    folder: Path, description: Description, digests: dict[str, str], names: list[str]
+) -> None:
+    """See that files are as the digests say; nothing is compared where there are none."""
     try:
-        values: NDArray[Any] = np.load(path, mmap_mode="r")
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read ({error})") from error
-    if len(values) != rows:
-        raise DataError(
-            f"{path.parent}: {path.name} holds {len(values)} rows and {RECORDS} {rows}; "
-            "prepare the store again"
+        for name in names if digests else []:
+            path, part = folder / name, ""
+            if name == FACES and description.blocks:
+                part = check_blocks(path, description.blocks)
+            elif path.stat().st_size <= WHOLE:
+                check_file(path, digests)
+            else:
+                part = "nothing"
+            if part:
+                logger.info(
+                    "%s: %s of it compared with its checksums, as it is large; `ferlit prepare "
+                    "--verify %s` compares all",
+                    *(path, part, folder),
+                )
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be read ({error})") from error
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    try:
+        status = path.stat()
+    except OSError:
+        return ()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _read_records(path: Path) -> pd.DataFrame:
+    try:
+        return read_records(path)
+    except DataError as error:
+        if isinstance(error.__cause__, PermissionError):
+            raise
+        raise DamagedError(path, str(error).removeprefix(f"{path}: ")) from error
+
+
+def _load(path: Path, kind: "np.dtype[Any]", shape: tuple[int, ...]) -> NDArray[Any]:
+    """An array of the store, memory-mapped."""
+    try:
+        values: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
+    except FileNotFoundError as error:
+        raise DamagedError(path, "missing") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except Exception as error:  # whatever a damaged header gives
+        raise DamagedError(path, f"cannot be read ({error})") from error
+    if len(values) != shape[0]:
+        raise DamagedError(path, f"it holds {len(values)} rows and {RECORDS} {shape[0]}")
+    if values.dtype != kind or values.shape != shape:
+        raise DamagedError(
+            path, f"it holds {values.dtype} of shape {values.shape} instead of {kind} of {shape}"
         )
     return values

@@ -14,6 +14,7 @@ from ferlit.data.databases.leftovers import left_over
 from ferlit.data.reasons import list_kinds
 from ferlit.data.records import EXPRESSIONS, add_unread, unread_files, validate_records
 from ferlit.errors import DataError, UsageError
+from ferlit.locks import owned
 
 _MOST_FOLDERS = 1000  # that are looked into for what lies there instead of a database
 
@@ -94,7 +95,9 @@ class Database:
         source = f"{self.name} at {root}"
         chosen = self.chosen(options or {})
         if not root.exists() and self.create is not None:
-            self.create(root, **chosen)
+            with owned(root, "drawing it"):
+                if not root.exists():  # nobody else has by now
+                    self.create(root, **chosen)
         if not root.is_dir():
             what = "is a file, not a folder" if root.exists() else "does not exist"
             raise DataError(f"{source}: this folder {what}; expected: {self.layout}")

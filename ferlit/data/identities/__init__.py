@@ -12,9 +12,11 @@ import pandas as pd
 
 from ferlit.data.texts import composed, encoding_of, wrong_encoding
 from ferlit.errors import DataError
+from ferlit.files import whole_file
 
 IDENTITIES = "identities.csv"
 logger = logging.getLogger(__name__)
+_said: set[str] = set()  # a store is opened several times
 
 
 def read_identities(path: Path) -> pd.Series:
@@ -45,6 +47,9 @@ def read_identities(path: Path) -> pd.Series:
 def with_identities(records: pd.DataFrame, path: Path) -> pd.DataFrame:
     r"""The records with the identities of a table; those that the database names stay as they are.
 
+    A warning names an image for which the table has another person than the database, and one that
+    neither of them knows.
+
     Args:
         records: A record table (see `ferlit.data.records`).
         path: The table of identities. An image that it leaves out stays unknown.
@@ -74,19 +79,7 @@ def with_identities(records: pd.DataFrame, path: Path) -> pd.DataFrame:
             f"`ferlit identities --store {path.parent} --overwrite`"
         )
     guesses = records["image"].map(given).astype(object).fillna("")
-    own = records["identity"]
-    other = records[(own != "") & (guesses != "") & (own != guesses)]
-    if not other.empty:
-        image, name = other.iloc[0]["image"], other.iloc[0]["identity"]
-        logger.warning(
-            "%s: %d images have other persons there than in the database, whose names stay, such "
-            "as %s (%s, not %s)",
-            path,
-            len(other),
-            image,
-            name,
-            given[image],
-        )
+    _warn(records, guesses, path)
     records = records.assign(
         identity=records["identity"].where(records["identity"] != "", guesses).astype(object)
     )
@@ -103,10 +96,32 @@ def with_identities(records: pd.DataFrame, path: Path) -> pd.DataFrame:
 
 def write_identities(table: pd.DataFrame, path: Path) -> None:
     """Write a table of identities; whoever reads the file finds a whole one."""
-    draft = path.with_name(path.name + ".draft")
+    if not path.parent.is_dir():
+        raise DataError(f"{path}: cannot be written (there is no folder {path.parent})")
     try:
-        table.to_csv(draft, index=False)
-        draft.replace(path)
+        with whole_file(path) as draft:
+            table.to_csv(draft, index=False)
     except OSError as error:
-        draft.unlink(missing_ok=True)
         raise DataError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def _warn(records: pd.DataFrame, guesses: "pd.Series[str]", path: Path) -> None:
+    own = records["identity"]
+    said = []
+    other = records[(own != "") & (guesses != "") & (own != guesses)]
+    if not other.empty:
+        image, name = other.iloc[0][["image", "identity"]]
+        said.append(
+            f"{len(other)} images keep the person that the database names, such as {image}, which "
+            f"shows {name} and not {guesses[other.index[0]]}"
+        )
+    unknown = records[(own == "") & (guesses == "")]
+    if not unknown.empty:
+        said.append(
+            f"{len(unknown)} of {len(records)} images have no person in it, such as "
+            f"{unknown.iloc[0]['image']}; they stay unknown"
+        )
+    for message in said:
+        if f"{path}: {message}" not in _said:
+            _said.add(f"{path}: {message}")
+            logger.warning("%s: %s", path, message)

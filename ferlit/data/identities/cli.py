@@ -1,6 +1,7 @@
 """``ferlit identities``: persons for a store whose database does not name them."""
 
 import argparse
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +17,35 @@ from ferlit.data.identities.persons import Persons, find_persons, name_clusters
 from ferlit.data.records import recordings
 from ferlit.data.store import Store
 from ferlit.errors import DataError
+from ferlit.locks import owned
 
 
 def main(command: str, options: list[str]) -> None:
     """Run ``ferlit identities``."""
     given = _parser(command).parse_args(options)
     output = given.output or given.store / IDENTITIES
+    _refuse_existing(output, given)
+    Store.open(given.store, identities=False)  # before anything is made beside it
+    if not output.parent.is_dir():
+        raise DataError(f"{output}: there is no folder {output.parent}")
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(owned(output.resolve(), "naming the persons of the store"))
+        except OSError as error:
+            raise DataError(f"{output}: cannot be written ({error.strerror})") from error
+        _refuse_existing(output, given)  # made by another process by now
+        _name_persons(given, output)
+
+
+def _refuse_existing(output: Path, given: argparse.Namespace) -> None:
     if output.exists() and not given.overwrite:
         raise DataError(
             f"{output} exists, and somebody may have corrected it; give --overwrite to replace it, "
             "or another file with --output"
         )
+
+
+def _name_persons(given: argparse.Namespace, output: Path) -> None:
     store = Store.open(given.store, identities=False)
     persons = _by_clips(store) if given.method == "clips" else _by_embeddings(store, given)
     clusters = pd.Series(persons.clusters)
@@ -37,6 +56,8 @@ def main(command: str, options: list[str]) -> None:
             "cluster_size": clusters.map(clusters.value_counts()),
         }
     )
+    if Store.open(given.store, identities=False).content != store.content:
+        raise DataError(f"{given.store} was renewed meanwhile; run the same command again")
     write_identities(table, output)
     known = (store.records["identity"] != "").to_numpy()
     print(f"{len(table)} images of {table['identity'].nunique()} persons: {output}")

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from ferlit.errors import DataError
+from ferlit.locks import owned
 
 
 @contextmanager
@@ -14,18 +15,24 @@ def draft_of(root: Path) -> Iterator[Path]:
 
     Args:
         root: A folder that does not exist or is empty.
+
+    Raises:
+        DataError: another process made the root meanwhile.
     """
     draft = root.with_name(root.name + ".partial")
-    shutil.rmtree(draft, ignore_errors=True)
-    try:
-        draft.mkdir(parents=True)
-        yield draft
-        if root.exists():
-            root.rmdir()
-        draft.rename(root)
-    except BaseException:
+    with owned(draft, "drawing people"):
+        if root.exists() and any(root.iterdir()):
+            raise DataError(f"{root} exists; choose another folder")
         shutil.rmtree(draft, ignore_errors=True)
-        raise
+        try:
+            draft.mkdir(parents=True)
+            yield draft
+            if root.exists():
+                root.rmdir()
+            draft.rename(root)
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
 
 
 def new_tree(root: Path) -> AbstractContextManager[Path]:

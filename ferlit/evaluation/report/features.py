@@ -1,10 +1,11 @@
 """What a run's network makes of its test faces: EC and ML features, kept for the next report."""
 
 import hashlib
+import logging
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -12,11 +13,15 @@ import torch
 from lightning.pytorch import LightningModule
 from numpy.typing import NDArray
 
+from ferlit.data.manifest import checksum
 from ferlit.data.transforms import FaceTransform
 from ferlit.errors import DataError
 from ferlit.evaluation.report.runs import Run, find_store
+from ferlit.files import whole_file
+from ferlit.locks import owned
 from ferlit.models.branches import OneBranch
 
+logger = logging.getLogger(__name__)
 _BATCH = 256
 # Another processor or precision moves a probability by less.
 _TOLERANCE = 0.05
@@ -59,27 +64,42 @@ def read_features(run: Run, cache: Path) -> Features:
 
     Args:
         run: The run.
-        cache: Folder that keeps them; they are computed again when the checkpoint has changed.
+        cache: Folder that keeps them; they are computed again when the checkpoint, the data or the
+            predictions have changed, or the file is damaged.
 
     Raises:
         DataError: no checkpoint or store, or the network does not give the run's predictions.
     """
     if not run.checkpoint.is_file():
         raise DataError(f"there is no checkpoint {run.checkpoint}")
-    status = run.checkpoint.stat()
-    key = f"{run.checkpoint.resolve()} {status.st_size} {status.st_mtime_ns}"
-    path = cache / f"{run.system}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
+    path = cache / f"{run.system}-{_key(run)}.npz"
     kept = _read_cache(path, run)
     if kept is not None:
         return kept
-    features = compute_features(run, judged_faces(run))
-    cache.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    content = {"images": run.predictions["image"].to_numpy(str), **features.by_name()}
-    with partial.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **content)
-    partial.replace(path)
+    with owned(path, "computing the features of a run"):
+        kept = _read_cache(path, run)  # another process has written it by now
+        if kept is not None:
+            return kept
+        if path.exists():
+            logger.warning("%s: damaged, its features are computed again", path)
+        features = compute_features(run, judged_faces(run))
+        content = {"images": run.predictions["image"].to_numpy(str), **features.by_name()}
+        with whole_file(path) as draft, draft.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **content)
     return features
+
+
+def _key(run: Run) -> str:
+    """Names the features by all that they are made from."""
+    probabilities = run.predictions[list(run.tested.classes)].to_numpy(np.float64)
+    parts = (
+        version("ferlit"),
+        checksum(run.checkpoint),
+        hashlib.sha256(probabilities.tobytes()).hexdigest(),
+        str((run.record.get("store") or {}).get("manifest_sha256")),
+        str([run.data.get(name) for name in ("equalize", "fit_plane")]),
+    )
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
 def compute_features(run: Run, faces: NDArray[np.uint8]) -> Features:
@@ -136,10 +156,12 @@ def _load(run: Run) -> Any:
 
 
 def _read_cache(path: Path, run: Run) -> Features | None:
+    images = run.predictions["image"].tolist()
     try:
-        with np.load(path) as content:
-            if content["images"].tolist() != run.predictions["image"].tolist():
-                return None
-            return Features(content["EC"], content.get("ML"))
-    except (OSError, ValueError, KeyError, BadZipFile):
+        with np.load(path) as content:  # compares its members with their checksums
+            found = Features(content["EC"], content.get("ML"))
+            is_whole = content["images"].tolist() == images
+    except Exception:  # there is none yet, or whatever a damaged file gives
         return None
+    is_whole &= all(len(values) == len(images) for values in found.by_name().values())
+    return found if is_whole else None

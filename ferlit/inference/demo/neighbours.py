@@ -5,8 +5,9 @@ al. 2017, Sec. 4). It takes no part in recognition: its neighbours show what it 
 """
 
 import hashlib
+import logging
+import zlib
 from collections.abc import Callable
-from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -19,18 +20,20 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from ferlit.data.manifest import MANIFEST, checksum
+from ferlit.data.manifest import checksum
 from ferlit.data.records import recordings
 from ferlit.data.store import FACES, Store
 from ferlit.errors import DataError
+from ferlit.files import sync
 from ferlit.inference.classifiers import ModuleClassifier
 from ferlit.inference.export.origin import Origin
 from ferlit.inference.recogniser import Recogniser
+from ferlit.locks import owned
 from ferlit.models import TwoBranch
 from ferlit.training import JointModule
 
 _BATCH = 64
-_FLOAT = np.dtype(np.float32)
+logger = logging.getLogger(__name__)
 
 
 class Neighbour(NamedTuple):
@@ -75,7 +78,7 @@ class NearestFaces:
             faces = [recogniser.transform(face).numpy() for face in store.faces[start:stop]]
             return self.embed(np.stack(faces))
 
-        path = cache_folder() / f"{_key(checkpoint, store)}.f32"
+        path = cache_folder() / f"{_key(checkpoint, store)}.rows"
         size = self.embed(np.zeros((1, 1, 48, 48), np.float32)).shape[1]
         self.embeddings = cached_rows(path, len(store.records), size, embed_rows)[self.rows]
 
@@ -164,8 +167,11 @@ def cached_rows(
 ) -> NDArray[np.float32]:
     """Rows of numbers from a file, or computed once into it; an interruption loses one batch.
 
+    Each row is kept with its CRC-32. Rows that were damaged since are computed again. Where another
+    process computes them, this one waits.
+
     Args:
-        path: The file: float32, row after row.
+        path: The file: row after row, float32 and then uint32.
         count: Number of rows.
         size: Numbers in a row.
         compute: The rows from a first to before a last.
@@ -176,29 +182,58 @@ def cached_rows(
     Raises:
         DataError: the file cannot be written.
     """
-    whole = count * size * _FLOAT.itemsize
-    draft = path.with_suffix(".part")
+    kind = np.dtype([("row", np.float32, (size,)), ("crc", np.uint32)])
     try:
-        if not path.is_file() or path.stat().st_size != whole:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            draft.touch()
-            with draft.open("r+b") as file:
-                done = min(draft.stat().st_size, whole) // (size * _FLOAT.itemsize)
-                file.seek(done * size * _FLOAT.itemsize)
-                starts = range(done, count, _BATCH)
-                console = Console(stderr=True)
-                for start in track(starts, "embedding the store's faces", console=console):
-                    file.write(compute(start, min(start + _BATCH, count)).tobytes())
-                    file.flush()
-                file.truncate(whole)
-            with suppress(FileNotFoundError):  # another demo, which wrote the same, was faster
-                draft.replace(path)
-        return np.fromfile(path, _FLOAT).reshape(count, size)
+        kept = _whole_rows(path, kind)
+        if len(kept) == count:
+            return kept
+        with owned(path, "embedding the faces of a store"):
+            kept = _whole_rows(path, kind)
+            if len(kept) != count:
+                if path.exists():
+                    logger.warning("%s: damaged, its embeddings are computed again", path)
+                _complete(path.with_suffix(".part"), kind, count, compute)
+                path.with_suffix(".part").replace(path)
+                kept = _whole_rows(path, kind)
+        return kept
     except OSError as error:
         raise DataError(
             f"{path.parent}: the embeddings of the store's faces cannot be kept there ({error}); "
             "make room, or go without --store"
         ) from error
+
+
+def _complete(
+    draft: Path,
+    kind: "np.dtype[np.void]",
+    count: int,
+    compute: Callable[[int, int], NDArray[np.float32]],
+) -> None:
+    """Write the rows that a draft lacks."""
+    draft.touch()
+    done = min(len(_whole_rows(draft, kind)), count) // _BATCH * _BATCH
+    with draft.open("r+b") as file:
+        file.seek(done * kind.itemsize)
+        file.truncate()
+        console = Console(stderr=True)
+        starts = range(done, count, _BATCH)
+        for start in track(starts, "embedding the store's faces", console=console):
+            rows = compute(start, min(start + _BATCH, count))
+            batch = np.zeros(len(rows), kind)
+            batch["row"] = rows
+            batch["crc"] = [zlib.crc32(row.tobytes()) for row in batch["row"]]
+            file.write(batch.tobytes())
+            file.flush()
+    sync(draft)
+
+
+def _whole_rows(path: Path, kind: "np.dtype[np.void]") -> NDArray[np.float32]:
+    """The rows of a file before the first that is not as it was written."""
+    content = path.read_bytes() if path.is_file() else b""
+    table = np.frombuffer(content, kind, len(content) // kind.itemsize)
+    rows = np.ascontiguousarray(table["row"], np.float32)
+    is_whole = [zlib.crc32(row.tobytes()) for row in rows] == table["crc"]
+    return rows if np.all(is_whole) else rows[: int(np.argmin(is_whole))]
 
 
 def cache_folder() -> Path:
@@ -208,7 +243,6 @@ def cache_folder() -> Path:
 
 def _key(checkpoint: Path, store: Store) -> str:
     """Names the embeddings of a store's faces by a checkpoint."""
-    manifest = store.folder / MANIFEST
-    faces = manifest if manifest.is_file() else store.folder / FACES
-    parts = (version("ferlit"), checksum(checkpoint), checksum(faces))
+    faces = store.digests.get(FACES) or checksum(store.folder / FACES)
+    parts = (version("ferlit"), checksum(checkpoint), faces)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]

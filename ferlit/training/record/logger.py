@@ -39,6 +39,18 @@ class RunLogger(CSVLogger):
         self._events: Any = None
         self._first_step: int | None = None  # of a resumed run
 
+    def _get_next_version(self) -> int:
+        """The next number; its folder is made at once, so that no other run takes it."""
+        number = super()._get_next_version()
+        if rank_zero_only.rank:  # type: ignore[attr-defined]
+            return number  # the first process takes it, and tells
+        while True:
+            try:
+                Path(self.root_dir, f"version_{number}").mkdir(parents=True)
+                return number
+            except FileExistsError:
+                number += 1
+
     @property
     def experiment(self) -> Any:
         if self._experiment is None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from ferlit.data import ExpressionDataModule, TupleDataModule
+from ferlit.data.manifest import write_manifest
 from ferlit.data.store import Store
 from ferlit.errors import DataError
 
@@ -150,6 +151,7 @@ def test_tuples_without_identities_say_what_to_do(store: Store, tmp_path: Path) 
     records.loc[records.index[:5], "split"] = "val"
     records["sequence"] = ""
     records.to_csv(folder / "records.csv", index=False)
+    write_manifest(folder)
     data = TupleDataModule(store=folder, num_workers=0)
     with pytest.raises(DataError, match="does not name the persons"):
         data.setup("fit")

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from ferlit.cli import main
+from ferlit.data.manifest import write_manifest
 from ferlit.data.store import Store
 from ferlit.training.record.provenance import is_finished
 from nmloss import AdaptiveNMTupleClustersLoss
@@ -193,6 +194,7 @@ def test_an_uneven_last_batch_leaves_nobody_waiting(store: Store, tmp_path: Path
     )
     records.loc[records.index[0], "split"] = ""
     records.to_csv(folder / "records.csv", index=False)
+    write_manifest(folder)
     options = (
         "--data.fold=null",
         "--data.tuples_per_batch=7",

@@ -9,6 +9,7 @@ import pytest
 from ferlit.data.detection import models
 from ferlit.data.detection.models import ModelFile, cache_folder, model_files
 from ferlit.errors import DataError
+from tests.ferlit.at_once import run_at_once
 
 CONTENTS = (b"a detector" * 20, b"a mesh" * 50)
 MEMBERS = tuple(model.member for model in models.MODELS)
@@ -94,6 +95,47 @@ def test_a_damaged_file_in_the_cache_is_fetched_anew(damage: bytes, tmp_path: Pa
     assert mesh.read_bytes() == damage
     model_files(pip_arguments=arguments, models=TINY)
     assert mesh.read_bytes() == CONTENTS[1]
+
+
+FETCH = """
+import sys, time
+from ferlit.data.detection import models
+
+fetch = models._fetch
+
+def slowly(*arguments):
+    print("fetching")
+    time.sleep(3)
+    return fetch(*arguments)
+
+models._fetch = slowly
+tiny = tuple(models.ModelFile(m, int(n), h) for m, n, h in (sys.argv[3:6], sys.argv[6:9]))
+paths = models.model_files(pip_arguments=["--no-index", "--find-links", sys.argv[1]], models=tiny)
+print(*(path.read_text()[:6] for path in paths), sep="|")
+"""
+
+
+def test_of_three_that_need_the_files_at_once_one_fetches_them(tmp_path: Path) -> None:
+    whole(tmp_path / "index")
+    given = [tmp_path / "index", "", *TINY[0], *TINY[1]]
+    results = run_at_once(FETCH, *[given] * 3, XDG_CACHE_HOME=str(tmp_path / "home"))
+    assert all(code == 0 and "a dete|a mesh" in text for code, text in results), results
+    assert sum("fetching\n" in text for _, text in results) == 1
+    assert {path.name for path in (tmp_path / "home").rglob("*") if path.is_file()} == {
+        "NOTICE.txt",
+        *NAMES,
+    }
+
+
+def test_a_damaged_file_in_the_cache_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    arguments = whole(tmp_path / "index")
+    detector = model_files(pip_arguments=arguments, models=TINY)[0]
+    detector.write_bytes(b"b" + CONTENTS[0][1:])
+    model_files(pip_arguments=arguments, models=TINY)
+    assert f"{detector}: is another file" in caplog.text
+    assert detector.read_bytes() == CONTENTS[0]
 
 
 def test_a_folder_is_used_as_it_is(tmp_path: Path, cache: Path) -> None:

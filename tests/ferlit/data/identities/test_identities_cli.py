@@ -9,10 +9,13 @@ from ferlit.cli import main
 from ferlit.data import ExpressionDataModule, TupleDataModule
 from ferlit.data.databases import DATABASES
 from ferlit.data.databases.synthetic import drawn_like
+from ferlit.data.identities import IDENTITIES, with_identities
 from ferlit.data.identities.clips import film_of
+from ferlit.data.manifest import write_manifest
 from ferlit.data.preparation import prepare_store
 from ferlit.data.store import Store
 from ferlit.errors import DataError
+from tests.ferlit.at_once import run_at_once
 from tests.ferlit.data.identities.linear_onnx import linear_onnx
 
 SIDE = 16
@@ -132,6 +135,7 @@ def test_clusters_are_judged_by_the_persons_that_are_known(
     nameless = records["identity"].isin(sorted(set(records["identity"]))[:2])
     records.loc[nameless, "identity"] = ""
     records.to_csv(folder / "records.csv", index=False)
+    write_manifest(folder)
     assert identities(folder, *by_model(model), "--threshold", "2.1") == 0
     recordings = records[~nameless]["sequence"].value_counts()
     counts = records[~nameless].groupby("identity")["sequence"].nunique()
@@ -152,3 +156,50 @@ def test_help_names_the_options(capsys: pytest.CaptureFixture[str]) -> None:
         main(["identities", "--help"])
     text = capsys.readouterr().out
     assert all(option in text for option in ("--method", "--embedder", "--threshold"))
+
+
+NAME = """
+import sys, time
+from ferlit.cli import main
+from ferlit.data.identities import cli
+
+by_clips = cli._by_clips
+
+def slowly(store):
+    time.sleep(3)
+    return by_clips(store)
+
+cli._by_clips = slowly
+options = ["identities", "--store", sys.argv[1], "--method", "clips", *sys.argv[2:]]
+sys.exit(main(options))
+"""
+
+
+def test_of_two_at_once_the_second_waits_and_does_not_replace_the_table(sfew: Path) -> None:
+    (sfew / IDENTITIES).unlink(missing_ok=True)
+    before = {path.name for path in sfew.parent.rglob("*")}
+    results = run_at_once(NAME, [sfew], [sfew])
+    assert sorted(code for code, _ in results) == [0, 1], results
+    (refused,) = [text for code, text in results if code]
+    assert "naming the persons of the store" in refused
+    assert f"{IDENTITIES} exists, and somebody may have corrected it" in refused
+    assert Store.open(sfew).records["identity"].nunique() > 1
+    assert {path.name for path in sfew.parent.rglob("*")} == before | {IDENTITIES}
+
+
+def test_a_table_says_what_it_leaves_out_and_what_it_does_not_change(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    records = store.records.copy()
+    records.loc[records.index[3:9], ["identity", "sequence"]] = ""
+    images = records["image"]
+    path = tmp_path / IDENTITIES
+    path.write_text(f"image,identity\n{images[0]},stranger\n{images[3]},somebody\n")
+    named = with_identities(records, path)["identity"]
+    assert (named[0], named[3], named[4]) == (records["identity"][0], "somebody", "")
+    own = records["identity"][0]
+    assert (
+        f"{path}: 1 images keep the person that the database names, such as {images[0]}, which "
+        f"shows {own} and not stranger" in caplog.text
+    )
+    assert f"5 of {len(records)} images have no person in it, such as {images[4]}" in caplog.text

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from ferlit.data.identities import IDENTITIES, with_identities, write_identities
+from ferlit.data.manifest import write_manifest
 from ferlit.data.records import record_table
 from ferlit.data.store import Store
 from ferlit.errors import DataError
@@ -86,6 +87,7 @@ def test_a_table_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
 def test_opening_a_store_applies_its_table(store: Store, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(store.folder, tmp_path / "store"))
     store.records.assign(identity="").to_csv(folder / "records.csv", index=False)
+    write_manifest(folder)
     write_identities(store.records[["image", "identity"]].iloc[::-1], folder / IDENTITIES)
     assert Store.open(folder).records.equals(store.records)
     assert (Store.open(folder, identities=False).records["identity"] == "").all()

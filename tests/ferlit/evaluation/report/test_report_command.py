@@ -1,8 +1,10 @@
 """The page about real runs: what is on it, what it needs, and that it needs nothing else."""
 
+import os
 import re
 import shutil
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from PIL import Image
 
 from ferlit.cli import main
 from ferlit.data.store import Store
+from ferlit.errors import DataError
 from ferlit.evaluation.report.command import make_report
 from ferlit.evaluation.report.features import read_features
 from ferlit.evaluation.report.page import HTML, MARKDOWN
@@ -163,6 +166,39 @@ def test_features_are_those_of_the_network_at_its_test(runs: Path, tmp_path: Pat
     assert features.embedding.shape == (len(run.predictions), 128)
     softmax = find_study(runs).systems["softmax"][0]
     assert read_features(softmax, tmp_path).embedding is None  # it has one branch
+
+
+def test_damaged_features_are_computed_again(
+    runs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = find_study(runs).systems["2b_nm"][1]
+    expected = read_features(run, tmp_path).hidden
+    (path,) = tmp_path.iterdir()
+    whole = path.read_bytes()
+    for place, length in ((len(whole) // 2, len(whole)), (0, len(whole) - 99), (0, 0)):
+        content = bytearray(whole[:length])
+        if length:
+            content[place] ^= 1
+        path.write_bytes(content)
+        caplog.clear()
+        np.testing.assert_allclose(read_features(run, tmp_path).hidden, expected, atol=1e-6)
+        assert f"{path}: damaged" in caplog.text
+
+
+def test_features_are_those_of_one_checkpoint_and_of_one_tests_predictions(
+    runs: Path, tmp_path: Path
+) -> None:
+    run = find_study(runs).systems["2b_nm"][1]
+    read_features(run, tmp_path / "features")
+    status = run.checkpoint.stat()
+    other = replace(run, folder=Path(shutil.copytree(run.folder, tmp_path / "run")))
+    shutil.copy(find_study(runs).systems["2b_nm"][0].checkpoint, other.checkpoint)
+    os.utime(other.checkpoint, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(DataError, match="does not give the probabilities"):
+        read_features(other, tmp_path / "features")
+    moved = replace(run, folder=Path(shutil.copytree(run.folder, tmp_path / "moved")))
+    read_features(moved, tmp_path / "features")
+    assert len(list((tmp_path / "features").iterdir())) == 1  # the same bytes elsewhere
 
 
 def test_the_second_report_computes_no_features_again(report: Path, runs: Path) -> None:

@@ -21,6 +21,7 @@ from ferlit.inference.demo.neighbours import (
 from ferlit.inference.recogniser import Recogniser
 from ferlit.models import TwoBranch
 from ferlit.training import ExpressionModule
+from tests.ferlit.at_once import run_at_once
 from tests.ferlit.inference.conftest import Brightness, Trained
 from tests.ferlit.tiny import TinyBackbone
 
@@ -142,6 +143,53 @@ def test_an_interrupted_embedding_goes_on_where_it_stopped(tmp_path: Path) -> No
     assert len(asked) == 5  # read, not computed
     path.write_bytes(b"cut short")
     assert np.array_equal(cached_rows(path, 200, 3, compute), table)
+
+
+@pytest.mark.parametrize("where", ["file", "draft"])
+def test_damaged_embeddings_are_computed_again(
+    where: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
+    asked: list[int] = []
+
+    def compute(start: int, stop: int) -> NDArray[np.float32]:
+        asked.append(start)
+        return table[start:stop]
+
+    path = tmp_path / "store.rows"
+    cached_rows(path, 200, 3, compute)
+    content = bytearray(path.read_bytes())
+    content[100 * 16 + 3] ^= 1  # of row 100
+    if where == "draft":
+        path.unlink()
+    (path if where == "file" else path.with_suffix(".part")).write_bytes(content)
+    asked.clear()
+    assert np.array_equal(cached_rows(path, 200, 3, compute), table)
+    assert asked == ([0, 64, 128, 192] if where == "file" else [64, 128, 192])
+    assert ("damaged" in caplog.text) == (where == "file")
+    assert [file.name for file in tmp_path.iterdir()] == ["store.rows"]
+
+
+EMBED = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from ferlit.inference.demo.neighbours import cached_rows
+
+def compute(start, stop):
+    print("computing", start)
+    time.sleep(0.5)
+    return np.arange(3 * start, 3 * stop, dtype=np.float32).reshape(-1, 3)
+
+print(int(cached_rows(Path(sys.argv[1]), 300, 3, compute).sum()))
+"""
+
+
+def test_of_two_demos_one_embeds_a_store(tmp_path: Path) -> None:
+    results = run_at_once(EMBED, *[[tmp_path / "store.rows"]] * 2)
+    assert all(code == 0 for code, _ in results), results
+    assert {text.split()[-1] for _, text in results} == {"404550"}
+    assert sum("computing" in text for _, text in results) == 1
 
 
 def test_a_model_without_a_trained_metric_branch_says_so(recogniser: Recogniser) -> None:

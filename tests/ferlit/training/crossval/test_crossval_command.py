@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 from ferlit.cli import main
+from ferlit.data.manifest import write_manifest
 from ferlit.data.records import read_records, write_records
 from ferlit.data.store import RECORDS, Store
 from ferlit.evaluation.tables import evaluate_images, evaluate_sequences
@@ -244,6 +245,7 @@ def test_another_store_in_the_same_folder_is_refused(
     records = read_records(other / RECORDS)
     records["identity"] = records["identity"].replace({records["identity"][0]: "somebody"})
     write_records(records, other / RECORDS)
+    write_manifest(other)
     assert main(crossval_options(other, whole, "--systems=softmax")) == 2
     assert "another store, or other persons" in capsys.readouterr().err
 
@@ -284,6 +286,7 @@ def test_an_official_split_without_a_test_is_judged_by_its_validation(
     people = sorted(records["identity"].unique())
     records["split"] = records["identity"].isin(people[:5]).map({True: "train", False: "val"})
     write_records(records, folder / RECORDS)
+    write_manifest(folder)
     more = ("--systems=softmax", "--data.fold=null")
     code, output, errors = finish(crossval_options(folder, tmp_path / "out", *more))
     assert code == 0, errors

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from ferlit.training.record.logger import RunLogger, forget_after
+from tests.ferlit.at_once import run_at_once
 from tests.ferlit.training.record_files import tensorboard_events
 
 
@@ -55,3 +56,29 @@ def test_a_resumed_run_replaces_what_came_after_its_checkpoint(tmp_path: Path, k
     (second,) = set(run.glob("events*")) - {run / "events.first"}
     starts = [event.step for event in tensorboard_events(second) if event.HasField("session_log")]
     assert starts == [10 * kept + 10]  # TensorBoard drops earlier events from this step on
+
+
+LOG = """
+import sys, time
+from pathlib import Path
+from ferlit.training.record.logger import RunLogger
+
+folder, number, count = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+(folder / f"ready_{number}").touch()
+while len(list(folder.glob("ready_*"))) < count:
+    time.sleep(0.001)
+logger = RunLogger(folder, "run")
+logger.log_metrics({"epoch": 0, "val/accuracy": number}, 9)
+logger.finalize("success")
+print(logger.log_dir)
+"""
+
+
+def test_runs_that_start_at_once_have_a_number_each(tmp_path: Path) -> None:
+    (tmp_path / "run" / "version_3").mkdir(parents=True)
+    results = run_at_once(LOG, *[[tmp_path, k, 3] for k in range(3)])
+    assert all(code == 0 for code, _ in results), results
+    folders = [Path(text.splitlines()[-1]) for _, text in results]
+    assert {folder.name for folder in folders} == {f"version_{k}" for k in range(4, 7)}
+    for k, folder in enumerate(folders):
+        assert pd.read_csv(folder / "metrics.csv")["val/accuracy"].tolist() == [k]
