@@ -130,7 +130,9 @@ class FerlitCLI(LightningCLI):
         if checkpoint is not None:
             check_epochs(Path(checkpoint), self.trainer.max_epochs)
         elif not is_trial(self.trainer) and is_first_process():
-            check_start(Path(getattr(self.trainer.logger, "log_dir", None) or "."))
+            folder = getattr(self.trainer.logger, "log_dir", None)
+            if folder is not None:
+                check_start(Path(folder))
 
     def before_validate(self) -> None:
         """Meet mistakes in the data, such as another fold than the checkpoint's."""

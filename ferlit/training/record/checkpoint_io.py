@@ -1,6 +1,5 @@
 """Checkpoints that are whole, whatever happens while they are written."""
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,6 @@ from lightning.fabric.utilities.cloud_io import _is_local_file_protocol
 
 from ferlit.errors import FerlitError
 from ferlit.files import whole_file
-
-_MIB = 2**20
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -33,17 +30,19 @@ class WholeCheckpoints(TorchCheckpointIO):
             super().save_checkpoint(checkpoint, path, storage_options)
             return
         path = Path(path)
-        # In memory first: torch's writer of files aborts the process where the disk is full.
-        content = io.BytesIO()
-        torch.save(checkpoint, content)
         try:
             for left in path.parent.glob(f".*.partial{path.suffix}"):
                 left.unlink()
-            with whole_file(path) as draft:
-                draft.write_bytes(content.getbuffer())
-        except OSError as error:
+            # Not by the file's name: torch's own writer aborts the process where the disk is full.
+            with whole_file(path) as draft, draft.open("wb") as file:
+                torch.save(checkpoint, file)
+        except (OSError, RuntimeError) as error:
+            # What torch raises when it cannot end its file hides why.
+            reason = error if isinstance(error, OSError) else error.__context__
+            if not isinstance(reason, OSError):
+                raise
             kept = " (the one before it is still there)" if path.is_file() else ""
             raise FerlitError(
-                f"{path}: the checkpoint of {content.getbuffer().nbytes / _MIB:.1f} MiB cannot be "
-                f"written{kept}: {error.strerror}; make room, then go on with --ckpt_path"
-            ) from error
+                f"{path}: the checkpoint cannot be written{kept}: {reason.strerror}; make room, "
+                "then go on with --ckpt_path"
+            ) from reason

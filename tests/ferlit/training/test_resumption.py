@@ -1,14 +1,21 @@
 """A fit that was stopped, anywhere, gives the numbers of one that was not."""
 
+import random
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor
 
 from ferlit.cli import main
 from ferlit.data.store import Store
+from tests.ferlit.training.fits import ROOT, environment
 
 EPOCHS = 4
 STOP = "--trainer.callbacks+=tests.ferlit.training.stopping.Stop"
@@ -153,3 +160,99 @@ def test_a_stopped_fit_gives_the_numbers_of_one_never_stopped(
     assert main([*stopped, *stop(hook, 2, tmp_path / "stopped")]) == 130
     assert main([*stopped, f"--ckpt_path={last(tmp_path / 'b')}"]) == 0
     assert_same(tmp_path / "a", tmp_path / "b")
+
+
+def test_a_fit_stopped_before_its_test_only_tests(store: Store, tmp_path: Path) -> None:
+    begun = options(store.folder, tmp_path, 0, *TUPLES, *EARLY)
+    stopped = stop("on_test_start", 4, tmp_path / "stopped")
+    assert main([*begun, "--trainer.max_epochs=9", *stopped]) == 130
+    files = [folder(tmp_path) / "metrics.csv", last(tmp_path)]
+    before = [path.read_bytes() for path in files]
+    assert checkpoint(tmp_path, "last")["epoch"] == 3, "early stopping ends it"
+    going_on = [*begun, "--trainer.max_epochs=9", f"--ckpt_path={last(tmp_path)}"]
+    assert main(going_on) == 0
+    assert [path.read_bytes() for path in files] == before
+    assert (folder(tmp_path) / "predictions.csv").is_file()
+    assert main([*going_on, "--trainer.callbacks.patience=4"]) == 0
+    assert checkpoint(tmp_path, "last")["epoch"] == 4, "more patience lets it go on"
+
+
+def test_what_is_logged_does_not_depend_on_the_workers(store: Store, tmp_path: Path) -> None:
+    for workers, runs in ((0, "a"), (2, "b")):
+        limits = ("--trainer.limit_train_batches=2", "--trainer.max_epochs=2")
+        assert main(options(store.folder, tmp_path / runs, workers, *TUPLES, *limits)) == 0
+    assert_same(tmp_path / "a", tmp_path / "b")
+    table = pd.read_csv(folder(tmp_path / "a") / "metrics.csv")
+    sources = table[[name for name in table if name.startswith("negatives/")]].dropna()
+    # Counts of the two batches of 6 tuples, 6 negatives each.
+    assert (sources.to_numpy() * 2 * 36 % 1) == pytest.approx(0, abs=1e-4)
+
+
+class Killed:
+    """A fit that kills itself, or is killed, and then goes on."""
+
+    def __init__(self, store: Store, runs: Path) -> None:
+        self.runs = runs
+        self.options = [
+            *options(store.folder, runs, 2, *TUPLES, "--data.balanced=true"),
+            "--trainer.logger.init_args.version=version_0",
+        ]
+
+    def start(self, *more: str) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            [sys.executable, "-m", "ferlit", *self.options, *more],
+            cwd=ROOT,
+            env=environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def go_on(self) -> None:
+        going_on = [f"--ckpt_path={last(self.runs)}"] if last(self.runs).is_file() else []
+        assert main([*self.options, *going_on]) == 0
+
+
+@pytest.fixture(scope="module")
+def whole(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fit that nobody killed."""
+    runs = tmp_path_factory.mktemp("whole")
+    Killed(store, runs).go_on()
+    return runs
+
+
+@pytest.mark.parametrize(
+    ("hook", "epoch"),
+    [
+        ("on_validation_end", 0),  # before there is a checkpoint
+        ("on_train_batch_end", 2),
+        ("on_save_checkpoint", 2),
+        ("log_metrics", 1),  # between an epoch's checkpoint and its row
+    ],
+)
+def test_a_fit_killed_in_a_hook_gives_the_numbers_of_one_never_killed(
+    store: Store, whole: Path, tmp_path: Path, hook: str, epoch: int
+) -> None:
+    fit = Killed(store, tmp_path)
+    if hook == "log_metrics":
+        more = ["--trainer.logger=tests.ferlit.training.stopping.KilledBeforeRow"]
+        more += [o for o in fit.options if o.startswith("--trainer.logger.")]
+    else:
+        more = stop(hook, epoch, tmp_path / "killed", kill=True)
+    assert fit.start(*more).wait(timeout=300) == -signal.SIGKILL
+    fit.go_on()
+    assert_same(whole, tmp_path)
+
+
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM])
+def test_a_fit_killed_at_a_random_moment_gives_the_numbers_of_one_never_killed(
+    store: Store, whole: Path, tmp_path: Path, sign: signal.Signals
+) -> None:
+    fit = Killed(store, tmp_path)
+    process = fit.start()
+    while not last(tmp_path).is_file() and process.poll() is None:
+        time.sleep(0.02)
+    time.sleep(random.uniform(0, 1))
+    process.send_signal(sign)
+    assert process.wait(timeout=300) in (-signal.SIGKILL, 130, 0)
+    fit.go_on()
+    assert_same(whole, tmp_path)

@@ -43,7 +43,7 @@ def check_former(folder: Path) -> None:
 def test_a_disk_that_fills_up_leaves_the_former_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
     WholeCheckpoints().save_checkpoint(content(1.0), path)
-    told = r"last\.ckpt: the checkpoint of 3\.0 MiB cannot be written \(the one before it is still"
+    told = r"last\.ckpt: the checkpoint cannot be written \(the one before it is still there\)"
     with largest_file(2 * MIB), pytest.raises(FerlitError, match=told):
         WholeCheckpoints().save_checkpoint(content(2.0, 3), path)
     check_former(tmp_path)
