@@ -57,6 +57,7 @@ class GoOn(Callback):
 
     - The rows of ``metrics.csv``, those of the checkpoint's epoch too, which Lightning logs only
       after it. A fit that goes on begins with exactly these rows, one that begins anew with none.
+    - That a fit limited by steps goes on with the next epoch.
     - That early stopping had ended the fit. ``patience`` may differ from the checkpoint's: what the
       fit is given counts, and a longer one lets it go on.
     """
@@ -78,6 +79,8 @@ class GoOn(Callback):
         table = _run_logger(trainer)
         if table is not None and trainer.is_global_zero:
             _restore(table, checkpoint)
+        # With --trainer.max_steps, Lightning would end the checkpoint's epoch a second time.
+        trainer.fit_loop._iteration_based_training = lambda: False  # type: ignore[method-assign]
         states = checkpoint.get("callbacks", {})
         for callback in trainer.early_stopping_callbacks:
             state = states.get(callback.state_key)

@@ -74,7 +74,7 @@ COMBINATIONS = {
         f"{CALLBACKS}lightning.pytorch.callbacks.LearningRateMonitor",
         "--trainer.callbacks.logging_interval=step",
     ),
-    "by steps": (0, *TUPLES, "--trainer.max_steps=20", "--trainer.max_epochs=-1"),
+    "by steps": (0, *TUPLES, "--trainer.max_steps=44", "--trainer.max_epochs=-1"),
 }
 
 
