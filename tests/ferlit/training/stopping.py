@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from pytorch_metric_learning.losses import TripletMarginLoss
 from torch import nn
 
 from ferlit.training import RunLogger
+from nmloss import CrossBatchMemory
 
 
 class Stop(Callback):
@@ -60,3 +62,10 @@ class Dropping(nn.Sequential):
             nn.ReLU(),
             nn.Dropout(0.3),
         )
+
+
+class Memory(CrossBatchMemory):
+    """A metric loss that remembers embeddings of former batches."""
+
+    def __init__(self) -> None:
+        super().__init__(TripletMarginLoss(), embedding_size=128, memory_size=200)
