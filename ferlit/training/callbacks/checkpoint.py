@@ -113,8 +113,9 @@ def _row_to_come(trainer: Trainer) -> dict[str, Any]:
 
 def _restore(table: RunLogger, checkpoint: dict[str, Any]) -> None:
     epoch, rows = checkpoint["epoch"], read_rows(table.path)
-    logged = max((int(row.get("epoch", -1)) for row in rows), default=-1)
-    if logged > epoch + 1:  # the next one may have been stopped
+    trained = [row for row in rows if any(name.startswith("train/") for name in row)]
+    logged = max((int(row.get("epoch", -1)) for row in trained), default=-1)
+    if logged > epoch:  # unlike what a stopped epoch leaves
         logger.info(
             "goes on after epoch %d; %s has rows up to epoch %d, and those after it are dropped",
             epoch + 1,
