@@ -114,7 +114,7 @@ def _row_to_come(trainer: Trainer) -> dict[str, Any]:
 def _restore(table: RunLogger, checkpoint: dict[str, Any]) -> None:
     epoch, rows = checkpoint["epoch"], read_rows(table.path)
     trained = [row for row in rows if any(name.startswith("train/") for name in row)]
-    logged = max((int(row.get("epoch", -1)) for row in trained), default=-1)
+    logged = max((int(float(row.get("epoch", -1))) for row in trained), default=-1)
     if logged > epoch:  # unlike what a stopped epoch leaves
         logger.info(
             "goes on after epoch %d; %s has rows up to epoch %d, and those after it are dropped",
@@ -123,7 +123,7 @@ def _restore(table: RunLogger, checkpoint: dict[str, Any]) -> None:
             logged + 1,
         )
     if TABLE not in checkpoint:  # of an older version
-        rows = [row for row in rows if int(row.get("epoch", 0)) <= epoch]
+        rows = [row for row in rows if int(float(row.get("epoch", 0))) <= epoch]
     table.restore(checkpoint.get(TABLE, format_rows(rows)))
 
 
