@@ -230,15 +230,18 @@ class ExpressionDataModule(LightningDataModule):
             self.store.targets,
             draw_label=self.target_rule == "probability",
         )
+        batches = SeededBatches(
+            self._batches(rows),
+            seed=self.seed,
+            rank=self._rank,
+            num_replicas=self._num_replicas,
+            tuple_size=sum(self.tuple_size or (1,)),
+            current_epoch=self._epoch if self.trainer else None,
+        )
         return DataLoader(
             dataset,
-            batch_sampler=SeededBatches(
-                self._batches(rows),
-                seed=self.seed,
-                rank=self._rank,
-                num_replicas=self._num_replicas,
-                tuple_size=sum(self.tuple_size or (1,)),
-            ),
+            batch_sampler=batches,
+            generator=batches.generator,
             collate_fn=Collate(self.tuple_size),
             **self._loader_options(),
         )
@@ -291,6 +294,13 @@ class ExpressionDataModule(LightningDataModule):
 
     def _loader_options(self) -> dict[str, Any]:
         return {"num_workers": self.num_workers, "worker_init_fn": _one_thread}
+
+    def _epoch(self) -> int:
+        """The epoch that a training loader starts."""
+        # Not trainer.current_epoch: that is one behind where a fit is resumed.
+        assert self.trainer is not None
+        progress: Any = self.trainer.fit_loop.epoch_progress.current
+        return int(progress.processed)
 
     @property
     def _rank(self) -> int:

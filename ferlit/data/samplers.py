@@ -1,9 +1,10 @@
 """Samplers of images: for training with a seed for each image, for evaluation without padding."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
@@ -98,6 +99,10 @@ class SeededBatches(Sampler[list[tuple[int, int]]]):
         rank: This process.
         num_replicas: Number of processes.
         tuple_size: Images of a tuple; 1 for single images.
+        current_epoch: Asked for the epoch whenever a loader starts. Lightning calls ``set_epoch``
+            too late where a fit is resumed: its workers have begun with the plan of epoch 0.
+
+    ``generator`` is for the `DataLoader`, which draws the seeds of its workers from it.
 
     >>> batches = SeededBatches(ShuffledBatches(4, batch_size=2, seed=0), seed=0)
     >>> [len(batch) for batch in batches], batches.sampler is batches
@@ -112,12 +117,15 @@ class SeededBatches(Sampler[list[tuple[int, int]]]):
         rank: int = 0,
         num_replicas: int = 1,
         tuple_size: int = 1,
+        current_epoch: Callable[[], int] | None = None,
     ) -> None:
         self.batches = batches
         self.seed = seed
         self.rank = rank
         self.num_replicas = num_replicas
         self.tuple_size = tuple_size
+        self.current_epoch = current_epoch
+        self.generator = torch.Generator()
         self.epoch = 0
 
     @property
@@ -133,6 +141,13 @@ class SeededBatches(Sampler[list[tuple[int, int]]]):
         return len(self.batches)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        if self.current_epoch is not None:
+            self.set_epoch(self.current_epoch())
+        rng = np.random.default_rng((self.seed, self.epoch, self.rank))
+        self.generator.manual_seed(int(rng.integers(2**63)))
+        return self._plan()
+
+    def _plan(self) -> Iterator[list[tuple[int, int]]]:
         for number, batch in enumerate(self.batches):
             rng = np.random.default_rng((self.seed, self.epoch, number))
             shape = (-1, self.num_replicas, self.tuple_size)

@@ -1,5 +1,6 @@
 """The data module of tuples, for training with a metric loss."""
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,21 @@ from numpy.typing import NDArray
 from ferlit.data.datamodule import ExpressionDataModule
 from ferlit.errors import DataError
 from nmloss import IdentityTupleSampler, NegativeSources
+
+
+class CountedTuples(IdentityTupleSampler):
+    """`IdentityTupleSampler` that knows the sources up to each batch of the epoch.
+
+    Loaders ask for batches ahead of their turn, and those of the end may never have one.
+    """
+
+    served: Sequence[NegativeSources] = ()  # after no batch, one, two, ...
+
+    def __iter__(self) -> Iterator[list[int]]:
+        self.served = served = [NegativeSources()]
+        for batch in super().__iter__():
+            served.append(self.sources)
+            yield batch
 
 
 class TupleDataModule(ExpressionDataModule):
@@ -34,12 +50,17 @@ class TupleDataModule(ExpressionDataModule):
         self.positives = positives
         self.negatives = negatives
         self.tuples_per_batch = tuples_per_batch
-        self.sampler: IdentityTupleSampler | None = None
+        self.sampler: CountedTuples | None = None
 
     @property
     def negative_sources(self) -> NegativeSources:
-        """Whose images served as negatives in this epoch so far."""
-        return self.sampler.sources if self.sampler is not None else NegativeSources()
+        """Whose images served as negatives in the batches that this epoch has trained on so far."""
+        if self.sampler is None or not self.sampler.served:
+            return NegativeSources()
+        trained = (
+            self.trainer.fit_loop.epoch_loop.batch_progress.current.ready if self.trainer else -1
+        )
+        return self.sampler.served[trained]
 
     def setup(self, stage: str) -> None:
         """Open the store and split it; training needs to know the persons."""
@@ -55,9 +76,9 @@ class TupleDataModule(ExpressionDataModule):
     def tuple_size(self) -> tuple[int, int]:
         return self.positives, len(self.classes) - 1 if self.negatives is None else self.negatives
 
-    def _batches(self, rows: NDArray[np.int64]) -> IdentityTupleSampler:
+    def _batches(self, rows: NDArray[np.int64]) -> CountedTuples:
         identities = self.store.records["identity"].to_numpy()
-        self.sampler = IdentityTupleSampler(
+        self.sampler = CountedTuples(
             self.labels[rows].tolist(),
             identities[rows].tolist(),
             positives=self.positives,

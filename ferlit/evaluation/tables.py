@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ferlit.evaluation.metrics import Rule, sequence_predictions
+from ferlit.files import whole_file
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,8 @@ def write_evaluation(
     folder.mkdir(parents=True, exist_ok=True)
     metrics = {level: result.to_dict() for level, result in results.items()}
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-    predictions.to_csv(folder / "predictions.csv", index=False)
+    with whole_file(folder / "predictions.csv") as draft:
+        predictions.to_csv(draft, index=False)
     files = {"image": "confusion.csv", "sequence": "confusion_sequences.csv"}
     for level, result in results.items():
         table = pd.DataFrame(result.confusion, result.classes, result.classes)

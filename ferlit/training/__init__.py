@@ -1,7 +1,9 @@
 """Training: the LightningModules, their callbacks and the run's folder."""
 
 from ferlit.training.callbacks.backoff import BackOff
+from ferlit.training.callbacks.checkpoint import GoOn, RunCheckpoint
 from ferlit.training.callbacks.finite import StopOnNonFinite
+from ferlit.training.callbacks.seeding import SeedEpochs
 from ferlit.training.callbacks.statistics import LearningRate, MiningStatistics
 from ferlit.training.callbacks.summary import EpochSummary, SaveSplit, WriteResults
 from ferlit.training.joint import JointModule
@@ -15,12 +17,15 @@ __all__ = [
     "BackOff",
     "EpochSummary",
     "ExpressionModule",
+    "GoOn",
     "JointModule",
     "LearningRate",
     "MiningStatistics",
     "RecordRun",
+    "RunCheckpoint",
     "RunLogger",
     "SaveSplit",
+    "SeedEpochs",
     "StopOnNonFinite",
     "WandbRunLogger",
     "WarmupCosine",

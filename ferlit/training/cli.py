@@ -5,12 +5,15 @@ import os
 import shlex
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
+import yaml
 
 # Lightning 2.6 calls what jsonargparse 4.49 deprecates; the pin in our metadata keeps both working.
 os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
 
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -20,7 +23,9 @@ from ferlit.configurations import find_config
 from ferlit.data.datamodule import ExpressionDataModule
 from ferlit.errors import FerlitError, UsageError
 from ferlit.options import without_option
+from ferlit.training.callbacks.checkpoint import GoOn, RunCheckpoint
 from ferlit.training.callbacks.finite import StopOnNonFinite
+from ferlit.training.callbacks.seeding import SeedEpochs
 from ferlit.training.callbacks.statistics import LearningRate, MiningStatistics
 from ferlit.training.callbacks.summary import (
     EpochSummary,
@@ -36,14 +41,14 @@ from ferlit.training.processes.launch import (
     leave_together,
     quiet_other_processes,
 )
-from ferlit.training.record.logger import forget_after
+from ferlit.training.record.checkpoint_io import WholeCheckpoints
 from ferlit.training.record.provenance import RecordRun, check_fold, mark_finished, read_run
 from ferlit.training.record.saved_config import SaveConfig
 from ferlit.training.record.wandb_logger import WandbRunLogger, finish_tracking
+from ferlit.training.resumption import LAST, check_epochs, check_start, is_over
 
 logger = logging.getLogger(__name__)
 KEYWORDS = ("last", "best")  # the checkpoints of the newest run, by name
-LAST = ("checkpoints", "last.ckpt")  # in a run's folder
 # Warnings of Lightning that do not hold here: we pass the command line's own arguments on, and a
 # resumed run keeps its log and checkpoints.
 _SILENCED = (
@@ -58,8 +63,10 @@ _SILENCED = (
 class FerlitCLI(LightningCLI):
     """LightningCLI where a run continues in its own folder and a fit ends with its test."""
 
+    finished: Path | None = None  # the folder of a run that needs no more training
+
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+        parser.add_lightning_class_args(RunCheckpoint, "checkpoint")
         parser.set_defaults(
             {
                 "checkpoint.monitor": "val/accuracy",
@@ -112,15 +119,20 @@ class FerlitCLI(LightningCLI):
     def instantiate_classes(self) -> None:
         super().instantiate_classes()
         check_launch(self.trainer)
+        if type(self.trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+            self.trainer.strategy.checkpoint_io = WholeCheckpoints()
 
     def before_fit(self) -> None:
         """Meet mistakes in the data before the run's folder is made."""
         if self._check_data("fit"):
             logger.info(self.datamodule.summary())
-        path = Path(self.config[self.subcommand].ckpt_path or "")
-        if path.parent.name == "checkpoints" and is_first_process():
-            epoch = torch.load(path, weights_only=True, mmap=True)["epoch"]
-            forget_after(path.parent.parent, epoch)
+        checkpoint = self.config[self.subcommand].ckpt_path
+        if checkpoint is not None:
+            check_epochs(Path(checkpoint), self.trainer.max_epochs)
+        elif not is_trial(self.trainer) and is_first_process():
+            folder = getattr(self.trainer.logger, "log_dir", None)
+            if folder is not None:
+                check_start(Path(folder))
 
     def before_validate(self) -> None:
         """Meet mistakes in the data, such as another fold than the checkpoint's."""
@@ -130,19 +142,29 @@ class FerlitCLI(LightningCLI):
         """Meet mistakes in the data, such as another fold than the checkpoint's."""
         self._check_data("test")
 
+    def fit(self, **arguments: Any) -> None:
+        """Train, unless the run that ``--ckpt_path`` names has come to its end."""
+        checkpoint = Path(arguments.get("ckpt_path") or "")
+        if checkpoint.parent.name == "checkpoints":
+            options = yaml.safe_load(self._parser("fit").dump(self.config.fit, skip_none=False))
+            if is_over(checkpoint.parent.parent, options["trainer"]):
+                self.finished = checkpoint.parent.parent
+        if self.finished is None:
+            self.trainer.fit(**arguments)
+
     def after_fit(self) -> None:
         """Test the checkpoint that validation chose, where there is something to test on."""
-        data, chosen = self.datamodule, self.trainer.checkpoint_callback
+        if self.finished is not None:
+            logger.info("%s: finished already", self.finished)
+            best = self.finished / "checkpoints" / "best.ckpt"
+            if best.is_file() and not (self.finished / "predictions.csv").is_file():
+                self._test(best)
+            return
+        tracker, chosen = self.trainer.logger, self.trainer.checkpoint_callback
         # Empty after a fast_dev_run.
-        best = chosen.best_model_path if isinstance(chosen, ModelCheckpoint) else ""
-        is_tested = isinstance(data, ExpressionDataModule) and bool(best) and data.has_test_data
-        if is_tested:
-            # Not by ckpt_path: the callbacks would get the checkpoint as well, and with averaged
-            # weights put those beside them in their place, which validation has never seen.
-            checkpoint = torch.load(best, map_location="cpu", weights_only=True)
-            self.model.load_state_dict(checkpoint["state_dict"])
-            self.trainer.test(self.model, datamodule=data, verbose=False)
-        folder, tracker = run_folder(self.trainer), self.trainer.logger
+        best_path = chosen.best_model_path if isinstance(chosen, ModelCheckpoint) else ""
+        is_tested = bool(best_path) and self._test(Path(best_path))
+        folder = run_folder(self.trainer)
         if not self.trainer.is_global_zero or is_trial(self.trainer):
             return
         mark_finished(folder)
@@ -150,9 +172,21 @@ class FerlitCLI(LightningCLI):
             run = read_run(folder)
             tracker.log_config({"run": run})
             if is_tested:
-                tracker.log_results(data.classes)
-            if best:
-                tracker.log_checkpoint(Path(best), {"run": run})
+                tracker.log_results(self.datamodule.classes)
+            if best_path:
+                tracker.log_checkpoint(Path(best_path), {"run": run})
+
+    def _test(self, best: Path) -> bool:
+        """Test a network where there are data to test it on; whether there are."""
+        data = self.datamodule
+        if not isinstance(data, ExpressionDataModule) or not data.has_test_data:
+            return False
+        # Not by ckpt_path: the callbacks would get the checkpoint as well, and with averaged
+        # weights put those beside them in their place, which validation has never seen.
+        checkpoint = torch.load(best, map_location="cpu", weights_only=True)
+        self.model.load_state_dict(checkpoint["state_dict"])
+        self.trainer.test(self.model, datamodule=data, verbose=False)
+        return True
 
     def after_test(self) -> None:
         """Hand the results on to W&B, where it is used."""
@@ -238,6 +272,8 @@ def main(command: str, options: list[str], cli: type[FerlitCLI] = FerlitCLI) -> 
                     MiningStatistics(),
                     LearningRate(),
                     StopOnNonFinite(),
+                    SeedEpochs(),
+                    GoOn(),
                 ],
             },
             parser_kwargs={"prog": "ferlit"},

@@ -112,6 +112,7 @@ class ExpressionModule(LightningModule):
         self.flip_average = flip_average
         self.target_rule: TargetRule = target_rule
         self.is_compiled = compile
+        self.mixup_seed = torch.initial_seed() % 2**63  # every epoch gets another one
         self.train_accuracy = MulticlassAccuracy(len(classes), average="micro")
         self.val_accuracy = MulticlassAccuracy(len(classes), average="micro")
         self.val_sequence_accuracy = SequenceAccuracy(sequence_rule)
@@ -138,7 +139,7 @@ class ExpressionModule(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         if self.mixup:
-            seed = (torch.initial_seed() % 2**63, self.current_epoch, batch_idx, self.global_rank)
+            seed = (self.mixup_seed, self.current_epoch, batch_idx, self.global_rank)
             rng = np.random.default_rng(seed)  # a resumed run draws the same
             batch = mixup(batch, len(self.classes), self.mixup, rng)
         logits = self(batch.image)

@@ -1,5 +1,6 @@
 """The losses inside pytorch-metric-learning (PML), against a loop over tuples."""
 
+import copy
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
@@ -244,6 +245,25 @@ def test_a_memory_gives_the_loop_over_all_it_holds(name: str, miner: nn.Module |
         pairs = (*(index[is_other] for index in pairs[:others]), *pairs[others:])
         expected = mean_of(loop(loss_fn, embeddings, None, pairs, held))
         assert_same(wrapped(embeddings, labels), expected, embeddings, loss_fn)
+
+
+@pytest.mark.parametrize("steps", [1, 3])  # before and after it wraps round
+def test_a_memory_goes_on_from_its_state_dict(steps: int) -> None:
+    first, second = (nmloss.CrossBatchMemory(losses.NTXentLoss(), D, 20) for _ in range(2))
+    labels = torch.arange(8) % 3
+    for step in range(steps):
+        first(draw(8, step).float(), labels)
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    for step in range(steps, steps + 3):
+        assert torch.equal(*(memory(draw(8, step).float(), labels) for memory in (first, second)))
+
+
+def test_a_state_dict_of_before_loads() -> None:
+    memory = nmloss.CrossBatchMemory(losses.NTXentLoss(), D, 20)
+    memory(draw(8), torch.arange(8) % 3)
+    state = {name: value for name, value in memory.state_dict().items() if name != "queue"}
+    assert state.keys() == {"embedding_memory", "label_memory"}
+    nmloss.CrossBatchMemory(losses.NTXentLoss(), D, 20).load_state_dict(state)
 
 
 @all_losses

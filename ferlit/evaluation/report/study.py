@@ -108,9 +108,18 @@ def _check_one_protocol(folder: Path, runs: list[Run]) -> None:
     if len(found) > 1:
         shown = "; ".join(f"{kind}: {count} runs" for kind, count in found.items())
         raise DataError(
-            f"{folder} holds runs that cannot be compared ({shown}); "
-            f"give the folder of one kind, for example --runs {runs[0].folder.parent}"
+            f"{folder} holds runs that cannot be compared ({shown}); give the folder of one kind, "
+            f"for example --runs {_folder_of_a_kind(runs, kinds)}"
         )
+
+
+def _folder_of_a_kind(runs: list[Run], kinds: list[str]) -> Path:
+    """The highest folder that holds the first run and none of another kind."""
+    others = [run.folder for run, kind in zip(runs, kinds, strict=True) if kind != kinds[0]]
+    folder = runs[0].folder
+    while not any(other.is_relative_to(folder.parent) for other in others):
+        folder = folder.parent
+    return folder
 
 
 def _newest(runs: list[Run]) -> tuple[list[Run], list[Note]]:

@@ -15,6 +15,7 @@ from ferlit.evaluation.tables import (
     print_evaluation,
     write_evaluation,
 )
+from ferlit.files import whole_file
 from ferlit.training.modules import ExpressionModule
 
 LOGGED = (
@@ -96,7 +97,8 @@ class WriteResults(Callback):
         predictions = prediction_table(records, probabilities.double().numpy(), classes)
         if not is_test:
             folder.mkdir(parents=True, exist_ok=True)
-            predictions.to_csv(folder / "predictions_all.csv", index=False)
+            with whole_file(folder / "predictions_all.csv") as draft:
+                predictions.to_csv(draft, index=False)
             self.console.print(
                 f"{len(predictions)} predictions: {folder}/predictions_all.csv",
                 markup=False,

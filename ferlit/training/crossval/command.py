@@ -11,11 +11,12 @@ from rich.console import Console
 
 from ferlit.errors import FerlitError, UsageError
 from ferlit.evaluation.pooling import summarise, write_confusions
+from ferlit.files import write_json
 from ferlit.training.crossval.display import Display, print_results
 from ferlit.training.crossval.options import parse_options, read_seeds, read_systems
 from ferlit.training.crossval.rounds import Rounds, prepare, same_rounds
 from ferlit.training.crossval.runs import CrossvalRun, plan_runs
-from ferlit.training.crossval.settings import Settings, comparable, resolve, write_json
+from ferlit.training.crossval.settings import Settings, comparable, resolve
 from ferlit.training.processes.fit import lock
 from ferlit.training.processes.pool import make_slots, run_pool, visible_gpus
 from ferlit.training.record.provenance import is_finished

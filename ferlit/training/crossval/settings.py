@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from ferlit.errors import FerlitError
+from ferlit.files import write_json
 from ferlit.training.cli import main as run_fit
 from ferlit.training.processes.parse_only import check_fit
 
@@ -134,10 +135,3 @@ def comparable(config: Mapping[str, Any]) -> dict[str, Any]:
     if "data" in config and config["data"]["init_args"].get("fold", 0) is None:
         flat["protocol"] = "official split"
     return flat
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file in one step: readers see the old one or the new one."""
-    draft = path.with_name(path.name + ".draft")
-    draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    draft.replace(path)

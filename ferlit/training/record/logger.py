@@ -1,17 +1,25 @@
 """The run's folder and what is logged there: a CSV table and TensorBoard events."""
 
 import csv
-from collections.abc import Mapping
+import io
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.utilities import rank_zero_only
 
+from ferlit.errors import FerlitError
+from ferlit.files import whole_file
+
+Row = dict[str, str]  # of ``metrics.csv``, without its empty fields
+METRICS = ExperimentWriter.NAME_METRICS_FILE
+
 
 class RunLogger(CSVLogger):
-    """Lightning's CSV logger, but a resumed run keeps the rows of its ``metrics.csv``.
+    """Lightning's CSV logger, but a run that goes on keeps the rows of its ``metrics.csv``.
 
     The folder of a run is ``save_dir/name/version_k``. The same numbers go there as events of
     TensorBoard, written by tensorboardX, which is small; TensorBoard itself, a hundred times the
@@ -37,7 +45,6 @@ class RunLogger(CSVLogger):
         super().__init__(save_dir, name, version, **csv)
         self.tensorboard = tensorboard
         self._events: Any = None
-        self._first_step: int | None = None  # of a resumed run
 
     def _get_next_version(self) -> int:
         """The next number; its folder is made at once, so that no other run takes it."""
@@ -52,15 +59,16 @@ class RunLogger(CSVLogger):
                 number += 1
 
     @property
+    @rank_zero_experiment
     def experiment(self) -> Any:
         if self._experiment is None:
-            rows = _read_rows(Path(self.log_dir) / ExperimentWriter.NAME_METRICS_FILE)
-            writer = super().experiment  # deletes the file that is there
-            if isinstance(writer, ExperimentWriter):
-                writer.metrics = rows
-            if rows:
-                self._first_step = int(max(row.get("step", 0) for row in rows)) + 1
-        return super().experiment
+            self._experiment = _Table(self.log_dir)
+        return self._experiment
+
+    @property
+    def path(self) -> Path:
+        """``metrics.csv``."""
+        return Path(self.log_dir) / METRICS
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
@@ -72,7 +80,10 @@ class RunLogger(CSVLogger):
 
     @rank_zero_only
     def save(self) -> None:
-        super().save()
+        try:
+            super().save()
+        except OSError as error:
+            raise FerlitError(f"{self.path}: it cannot be written ({error.strerror})") from error
         if self._events is not None:
             self._events.flush()
 
@@ -81,39 +92,97 @@ class RunLogger(CSVLogger):
         super().finalize(status)
         if self._events is not None:
             self._events.close()
-            self._events = self._first_step = None
+            self._events = None
+
+    @rank_zero_only
+    def restore(self, table: str) -> None:
+        """Make ``metrics.csv`` what it was at a checkpoint, whatever became of it since.
+
+        What the file lacks, because the run was killed before it was logged, is logged now.
+
+        Args:
+            table: Its text; "" forgets all rows.
+        """
+        rows, there = parse_rows(table), read_rows(self.path)
+        kept = 0
+        while kept < min(len(rows), len(there)) and rows[kept] == there[kept]:
+            kept += 1
+        write_rows(self.path, rows[:kept])
+        self._experiment = None  # it knows other columns
+        for row in rows[kept:]:
+            values = {name: _number(text) for name, text in row.items() if name != "step"}
+            self.log_metrics(values, int(row["step"]))
+        self.save()
 
     def _open_events(self) -> Any:
         if self._events is None:
             from tensorboardX import SummaryWriter
 
             # TensorBoard hides what an interrupted run wrote after the checkpoint it goes on from.
-            self._events = SummaryWriter(self.log_dir, purge_step=self._first_step)
+            steps = [int(row["step"]) for row in read_rows(self.path) if "step" in row]
+            is_begun = any(Path(self.log_dir).glob("events.out.*"))
+            first = max(steps, default=-1) + 1 if steps or is_begun else None
+            self._events = SummaryWriter(self.log_dir, purge_step=first)
         return self._events
 
 
-def forget_after(folder: Path, epoch: int) -> None:
-    """Drop the rows of ``metrics.csv`` that come after the checkpoint of ``epoch``."""
-    path = folder / ExperimentWriter.NAME_METRICS_FILE
-    rows = [row for row in _read_rows(path) if int(float(row.get("epoch", 0))) <= epoch]
-    if rows:
-        names = sorted({name for row in rows for name in row})
-        part = path.with_name(f"{path.name}.part")  # whole or not at all
-        with part.open("w", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=names)
-            writer.writeheader()
-            writer.writerows(rows)
-        part.replace(path)
+class _Table(ExperimentWriter):
+    """Adds rows to a ``metrics.csv`` and leaves those that are there; Lightning's begins anew."""
+
+    def __init__(self, log_dir: str) -> None:
+        super().__init__(log_dir)
+        path = Path(self.metrics_file_path)
+        if path.is_file():
+            with path.open(newline="", encoding="utf-8") as file:
+                self.metrics_keys = next(csv.reader(file), [])
+
+    def _check_log_dir_exists(self) -> None:
+        """Nothing: a run goes on in its folder."""
+
+    def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
+        path = Path(self.metrics_file_path)
+        write_rows(path, read_rows(path), fieldnames)
 
 
-def _read_rows(path: Path) -> list[dict[str, float]]:
-    if not path.is_file():
-        return []
-    with path.open(newline="") as file:
-        return [
-            {name: _number(text) for name, text in row.items() if text}
-            for row in csv.DictReader(file)
-        ]
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a ``metrics.csv``; none where there is no such file."""
+    return parse_rows(path.read_text(encoding="utf-8")) if path.is_file() else []
+
+
+def parse_rows(table: str) -> list[Row]:
+    """The rows in the text of a ``metrics.csv``."""
+    return [
+        {name: text for name, text in row.items() if name and text}
+        for row in csv.DictReader(io.StringIO(table, newline=""))
+    ]
+
+
+def format_rows(rows: Iterable[Mapping[str, Any]], names: Iterable[str] = ()) -> str:
+    r"""The text of a ``metrics.csv``.
+
+    Args:
+        rows: A field that a row lacks is empty.
+        names: Of the columns; those of the rows by default, in the order of the alphabet.
+
+    >>> format_rows([{"step": 3, "loss": 0.5}, {"step": 4}])
+    'loss,step\r\n0.5,3\r\n,4\r\n'
+    """
+    rows = list(rows)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(names) or sorted({name for row in rows for name in row}))
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def write_rows(path: Path, rows: Iterable[Mapping[str, Any]], names: Iterable[str] = ()) -> None:
+    """Write a ``metrics.csv``, whole or not at all; without rows there is no such file."""
+    rows = list(rows)
+    if not rows:
+        path.unlink(missing_ok=True)
+        return
+    with whole_file(path) as draft:
+        draft.write_text(format_rows(rows, names), encoding="utf-8", newline="")
 
 
 def _number(text: str) -> float:

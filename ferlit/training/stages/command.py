@@ -16,8 +16,8 @@ from rich.console import Console
 
 from ferlit.configurations import find_config
 from ferlit.errors import FerlitError, UsageError
+from ferlit.files import write_json
 from ferlit.options import without_option
-from ferlit.training.crossval.settings import write_json
 from ferlit.training.processes.fit import Fit
 from ferlit.training.processes.parse_only import check_fit
 from ferlit.training.stages.plan import (

@@ -25,7 +25,8 @@ class CrossBatchMemory(pml.CrossBatchMemory):  # type: ignore[misc]
 
     The members of the memory have no gradient; the query, a member of its own cluster, has one.
     Labels are remembered from batch to batch and must be numbers: whole ones in every batch, or in
-    none.
+    none. The state dict also says how far the memory is filled, which PML's forgets; one without it
+    loads too.
 
     >>> import torch
     >>> from nmloss import NMTupleClustersLoss
@@ -104,6 +105,19 @@ class CrossBatchMemory(pml.CrossBatchMemory):  # type: ignore[misc]
         if same.is_floating_point() != memory.is_floating_point:
             raise ValueError(f"labels of {same.dtype}: those remembered are of {memory}")
         return same.to(torch.promote_types(same.dtype, memory))
+
+    def _save_to_state_dict(
+        self, destination: dict[str, Any], prefix: str, keep_vars: bool
+    ) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        destination[f"{prefix}queue"] = torch.tensor([self.queue_idx, self.has_been_filled])
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        queue = state_dict.pop(f"{prefix}queue", None)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+        if queue is not None:
+            self.queue_idx, is_filled = queue.tolist()
+            self.has_been_filled = bool(is_filled)
 
 
 class SelfSupervisedLoss(pml.SelfSupervisedLoss):  # type: ignore[misc]

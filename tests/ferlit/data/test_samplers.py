@@ -3,6 +3,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
+from torch.utils.data import DataLoader, Dataset
 
 from ferlit.data.samplers import SeededBatches, ShardSampler, ShuffledBatches
 from ferlit.errors import DataError
@@ -91,6 +93,41 @@ def test_seeds_differ_between_epochs_and_never_repeat_within_one() -> None:
     ]
     assert len(drawn) == 800
     assert len(set(drawn)) == 800
+
+
+class Drawn(Dataset[tuple[tuple[int, int], float]]):
+    """Gives its key back, with a number of torch's global generator."""
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[tuple[int, int], float]:
+        return key, torch.rand(()).item()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_loader_begins_with_the_epoch_of_its_trainer(workers: int) -> None:
+    def batches(epoch: int) -> SeededBatches:
+        plan = ShuffledBatches(40, 4, seed=0)
+        return SeededBatches(plan, seed=0, current_epoch=lambda: epoch)
+
+    def load(epoch: int) -> list[tuple[tuple[int, int], float]]:
+        sampler = batches(epoch)
+        loader = DataLoader(
+            Drawn(),
+            batch_sampler=sampler,
+            generator=sampler.generator,
+            num_workers=workers,
+            collate_fn=lambda batch: batch,
+        )
+        torch.rand(epoch + 1)  # what was drawn before changes nothing in the workers
+        return [item for batch in loader for item in batch]
+
+    plan = SeededBatches(ShuffledBatches(40, 4, seed=0), seed=0)
+    plan.set_epoch(3)
+    first, second, other = load(3), load(3), load(4)
+    assert [key for key, _ in first] == [key for batch in plan for key in batch]
+    assert {key for key, _ in first}.isdisjoint(key for key, _ in other)
+    if workers:
+        assert first == second
+        assert {drawn for _, drawn in first}.isdisjoint(drawn for _, drawn in other)
 
 
 @pytest.mark.parametrize(

@@ -164,6 +164,21 @@ def test_two_processes_learn_what_one_learns(runs: Path, system: str, unit: int)
     assert second["global_step"] == first["global_step"]
 
 
+def test_two_processes_go_on_where_they_were_stopped(
+    runs: Path, store: Store, tmp_path: Path
+) -> None:
+    options = (JOINT, "--data.tuples_per_batch=6", *TWO, *EXACT)
+    first = fit_options(store.folder, tmp_path, "2b_nm", *options, "--trainer.max_epochs=1")
+    finish(start(first))
+    last = run_folder(tmp_path, "2b_nm") / "checkpoints" / "last.ckpt"
+    finish(start(fit_options(store.folder, tmp_path, "2b_nm", *options, f"--ckpt_path={last}")))
+    tables = [run_folder(place, "2b_nm") / "metrics.csv" for place in (runs, tmp_path)]
+    assert tables[0].read_text() == tables[1].read_text()
+    whole, resumed = (checkpoint(place, "2b_nm")["state_dict"] for place in (runs, tmp_path))
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
 def test_the_parameters_of_the_metric_loss_learn_alike_too(runs: Path) -> None:
     """They are in the comparison above; here that they are there, and moved."""
     state = checkpoint(runs, "2b_nm")["state_dict"]

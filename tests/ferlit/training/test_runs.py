@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import signal
 import subprocess
 import time
@@ -94,6 +95,74 @@ def test_a_resumed_run_repeats_the_losses_of_one_never_stopped(
     assert {epoch: whole[epoch] for epoch in range(3)} == {
         epoch: resumed[epoch] for epoch in range(3)
     }
+
+
+def test_the_last_checkpoint_is_the_last_epochs(run: Path) -> None:
+    accuracy = pd.read_csv(run / "metrics.csv").groupby("epoch")["val/accuracy"].first()
+    epochs = {
+        name: torch.load(run / "checkpoints" / f"{name}.ckpt", weights_only=True)["epoch"]
+        for name in ("best", "last")
+    }
+    assert epochs == {"best": accuracy.idxmax(), "last": 2}
+    assert accuracy.idxmax() < 2, "else this shows nothing"
+
+
+@pytest.mark.parametrize("name", ["last", "best"])
+def test_a_finished_run_is_not_trained_again(
+    run: Path, store: Store, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    options = fit_options(store.folder, run.parent.parent, "--trainer.max_epochs=3")
+    assert main([*options, f"--ckpt_path={name}"]) == 0
+    assert f"{run}: finished already" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_a_finished_run_whose_test_is_gone_is_tested(
+    run: Path, store: Store, tmp_path: Path
+) -> None:
+    again = tmp_path / "ckplus" / "version_0"
+    shutil.copytree(run, again)
+    (again / "predictions.csv").unlink()
+    before = (again / "run.json").read_bytes(), (again / "metrics.csv").read_bytes()
+    options = fit_options(store.folder, tmp_path, "--trainer.max_epochs=3", "--ckpt_path=last")
+    assert main(options) == 0
+    assert (again / "predictions.csv").read_text() == (run / "predictions.csv").read_text()
+    assert ((again / "run.json").read_bytes(), (again / "metrics.csv").read_bytes()) == before
+
+
+def test_a_run_of_before_whose_last_checkpoint_is_its_best_one_is_left_alone(
+    run: Path, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    again = tmp_path / "ckplus" / "version_0"
+    shutil.copytree(run, again)
+    shutil.copy(again / "checkpoints" / "best.ckpt", again / "checkpoints" / "last.ckpt")
+    options = fit_options(store.folder, tmp_path, "--ckpt_path=last")
+    assert main([*options, "--trainer.max_epochs=3"]) == 0
+    assert (again / "metrics.csv").read_text() == (run / "metrics.csv").read_text()
+    assert main([*options, "--trainer.max_epochs=4"]) == 0
+    best = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)["epoch"]
+    told = f"goes on after epoch {best + 1}; {again / 'metrics.csv'} has rows up to epoch 3"
+    assert told in capsys.readouterr().err
+    assert pd.read_csv(again / "metrics.csv")["epoch"].max() == 3
+
+
+def test_fewer_epochs_than_the_checkpoint_has_are_refused(
+    run: Path, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = fit_options(store.folder, run.parent.parent, "--trainer.max_epochs=2")
+    assert main([*options, "--ckpt_path=last"]) == 2
+    assert "last.ckpt has 3 epochs of training behind it" in capsys.readouterr().err
+
+
+def test_a_new_fit_does_not_begin_in_the_folder_of_another(
+    run: Path, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    options = fit_options(store.folder, run.parent.parent, "--trainer.logger.version=0")
+    assert main(options) == 1
+    assert f"go on with it by --ckpt_path {run}" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.parametrize("command", ["validate", "test", "predict"])

@@ -88,9 +88,22 @@ def test_without_a_finished_run_the_message_tells_what_there_is(
 def test_runs_that_cannot_be_compared_are_refused(tmp_path: Path, change: dict[str, Any]) -> None:
     write_run(tmp_path, at="runs/a/version_0")
     write_run(tmp_path, **{"at": "runs/b/version_0", **change})
-    with pytest.raises(DataError, match="cannot be compared"):
+    with pytest.raises(DataError, match="cannot be compared") as refused:
         find_study(tmp_path)
+    suggested = Path(str(refused.value).rpartition("--runs ")[2])
+    assert suggested == tmp_path / "runs" / "a"
+    assert len(find_study(suggested).runs) == 1
     assert len(find_study(tmp_path / "runs/b").runs) == 1
+
+
+def test_of_a_chain_of_stages_one_is_suggested(tmp_path: Path) -> None:
+    for number, database in enumerate(("fer2013", "multipie", "ckplus"), 1):
+        write_run(tmp_path, at=f"stages/{number}_{database}", database=database)
+    with pytest.raises(DataError, match="cannot be compared") as refused:
+        find_study(tmp_path)
+    suggested = Path(str(refused.value).rpartition("--runs ")[2])
+    assert suggested.parent == tmp_path / "stages"
+    assert len(find_study(suggested).runs) == 1
 
 
 def test_runs_of_other_expressions_are_refused(tmp_path: Path) -> None:
