@@ -3,14 +3,20 @@
 import logging
 import os
 import shlex
+import shutil
 import warnings
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal, TypeVar
 
 import torch
 
 # Lightning 2.6 calls what jsonargparse 4.49 deprecates; the pin in our metadata keeps both working.
 os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
 
+from jsonargparse import dict_to_namespace
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -19,7 +25,20 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from ferlit.configurations import find_config
 from ferlit.data.datamodule import ExpressionDataModule
 from ferlit.errors import FerlitError, UsageError
-from ferlit.options import without_option
+from ferlit.options import option_values, without_option
+from ferlit.runs.folder import (
+    CHECKPOINTS,
+    CONFIG,
+    EVALUATIONS,
+    LAST,
+    SPLIT,
+    config_of,
+    read_checkpoint,
+    run_around,
+)
+from ferlit.runs.people import Training
+from ferlit.runs.record import RUN, mark_finished, read_run
+from ferlit.runs.seen import ALLOW, check_evaluation, check_resume, check_start, count_seen
 from ferlit.training.callbacks.finite import StopOnNonFinite
 from ferlit.training.callbacks.statistics import LearningRate, MiningStatistics
 from ferlit.training.callbacks.summary import (
@@ -29,6 +48,14 @@ from ferlit.training.callbacks.summary import (
     is_trial,
     run_folder,
 )
+from ferlit.training.evaluating import (
+    KEYWORDS,
+    changed_preprocessing,
+    check_classes,
+    compare,
+    is_of_system,
+    run_options,
+)
 from ferlit.training.modules import ExpressionModule
 from ferlit.training.processes.launch import (
     check_launch,
@@ -36,14 +63,16 @@ from ferlit.training.processes.launch import (
     leave_together,
     quiet_other_processes,
 )
-from ferlit.training.record.logger import forget_after
-from ferlit.training.record.provenance import RecordRun, check_fold, mark_finished, read_run
-from ferlit.training.record.saved_config import SaveConfig
-from ferlit.training.record.wandb_logger import WandbRunLogger, finish_tracking
+from ferlit.training.record.logger import RunLogger, forget_after
+from ferlit.training.record.provenance import RecordRun
+from ferlit.training.record.saved_config import SaveConfig, plain
+from ferlit.training.record.wandb_logger import WANDB, WandbRunLogger, finish_tracking
+from ferlit.training.resuming import check_preprocessing, check_settings
+from ferlit.training.unused import leave_out_unused_data
 
 logger = logging.getLogger(__name__)
-KEYWORDS = ("last", "best")  # the checkpoints of the newest run, by name
-LAST = ("checkpoints", "last.ckpt")  # in a run's folder
+_LOGGER = "ferlit.training.RunLogger"
+T = TypeVar("T")
 # Warnings of Lightning that do not hold here: we pass the command line's own arguments on, and a
 # resumed run keeps its log and checkpoints.
 _SILENCED = (
@@ -58,6 +87,9 @@ _SILENCED = (
 class FerlitCLI(LightningCLI):
     """LightningCLI where a run continues in its own folder and a fit ends with its test."""
 
+    is_of_run = False  # whether an evaluation takes its configuration from a run
+    changed: list[str]
+
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.set_defaults(
@@ -71,40 +103,68 @@ class FerlitCLI(LightningCLI):
                 "checkpoint.auto_insert_metric_name": False,
             }
         )
+        parser.add_argument(
+            f"--{ALLOW}",
+            type=bool,
+            default=False,
+            help="go on where the network has seen people that judge it; the results say so",
+        )
         for name in ("classes", "sequence_rule", "target_rule"):
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
 
     def _parse_ckpt_path(self) -> None:
         """Nothing: a checkpoint's hyper-parameters must not override the command line."""
 
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        super().parse_arguments(parser, args)
+        self.given = option_values(args if isinstance(args, list) else [])
+
     def before_instantiate_classes(self) -> None:
         """Find the checkpoint that ``--ckpt_path`` names; continue in the folder of its run."""
         config = self.config[self.subcommand]
+        leave_out_unused_data(config, self.given)
         checkpoint = config.get("ckpt_path")
         if checkpoint is None:
             if self.subcommand != "fit":
                 raise UsageError(
-                    f"{self.subcommand} needs a checkpoint: give --ckpt_path best, "
+                    f"{self.subcommand} needs a checkpoint: give the folder of a run "
+                    f"(ferlit {self.subcommand} runs/ckplus/version_0), or --ckpt_path best, "
                     "--ckpt_path last (of the newest run) or a file"
                 )
             return
         logger = config.trainer.logger
         if not hasattr(logger, "init_args"):
-            raise UsageError(
-                f"--ckpt_path {checkpoint} needs a logger, which says where the runs are: leave "
-                "out --trainer.logger, or give ferlit.training.RunLogger"
+            if not self.is_of_run:
+                raise UsageError(
+                    f"--ckpt_path {checkpoint} needs a logger, which says where the runs are: "
+                    "leave out --trainer.logger, or give ferlit.training.RunLogger"
+                )
+            config.trainer.logger = logger = dict_to_namespace(
+                {"class_path": _LOGGER, "init_args": {}}
             )
+        now = plain(self._parser(self.subcommand), config)
         if checkpoint in KEYWORDS:
             runs = Path(logger.init_args.save_dir) / logger.init_args.name
-            path = newest_checkpoint(runs, checkpoint)
+            path = newest_checkpoint(runs, checkpoint, now)
         else:
             path = Path(checkpoint)
             if not path.is_file():
                 raise FerlitError(f"--ckpt_path {checkpoint}: there is no such file")
         config.ckpt_path = str(path)
-        is_ours = checkpoint in KEYWORDS or self.subcommand == "fit"
-        if is_ours and path.parent.name == "checkpoints":
-            folder = path.parent.parent
+        self.content = read_checkpoint(path)
+        self.training = Training.read(path, self.content)
+        before = config_of(path, self.content)
+        folder = run_around(path)
+        if self.subcommand == "fit":
+            self.changed = check_settings(
+                path, before, now, is_split_known=bool(self.training.splits)
+            )
+        else:
+            self.plan = compare(str(self.subcommand), path, before, now, is_of_run=self.is_of_run)
+            folder = (folder or path.absolute().parent) / EVALUATIONS / str(self.subcommand)
+        if folder is not None:
+            if not logger.class_path.endswith("RunLogger"):
+                logger.class_path = _LOGGER
             logger.init_args.save_dir = str(folder.parent.parent)
             logger.init_args.name = folder.parent.name
             logger.init_args.version = folder.name
@@ -115,20 +175,24 @@ class FerlitCLI(LightningCLI):
 
     def before_fit(self) -> None:
         """Meet mistakes in the data before the run's folder is made."""
-        if self._check_data("fit"):
+        if self._set_up_data("fit"):
+            self._check_people()
             logger.info(self.datamodule.summary())
         path = Path(self.config[self.subcommand].ckpt_path or "")
         if path.parent.name == "checkpoints" and is_first_process():
-            epoch = torch.load(path, weights_only=True, mmap=True)["epoch"]
-            forget_after(path.parent.parent, epoch)
+            forget_after(path.parent.parent, self.content["epoch"])
 
     def before_validate(self) -> None:
         """Meet mistakes in the data, such as another fold than the checkpoint's."""
-        self._check_data("validate")
+        self._prepare_evaluation("val")
 
     def before_test(self) -> None:
         """Meet mistakes in the data, such as another fold than the checkpoint's."""
-        self._check_data("test")
+        self._prepare_evaluation("test")
+
+    def before_predict(self) -> None:
+        """Meet mistakes in the data; predictions judge nobody, so anybody may be in them."""
+        self._prepare_evaluation(None)
 
     def after_fit(self) -> None:
         """Test the checkpoint that validation chose, where there is something to test on."""
@@ -160,21 +224,70 @@ class FerlitCLI(LightningCLI):
         if isinstance(tracker, WandbRunLogger) and isinstance(data, ExpressionDataModule):
             tracker.log_results(data.classes)
 
-    def _check_data(self, stage: str) -> bool:
+    def _set_up_data(self, stage: str) -> bool:
         """Whether the data are ours and this process has seen that they serve."""
-        data, checkpoint = self.datamodule, self.config[self.subcommand].ckpt_path
+        data = self.datamodule
         if not isinstance(data, ExpressionDataModule) or not self.trainer.is_global_zero:
             return False
         data.prepare_data()
         data.setup(stage)
-        if checkpoint is not None:
-            check_fold(Path(checkpoint), data)
+        path = self.config[self.subcommand].ckpt_path
+        if path is not None:
+            check_classes(Path(path), self.content, data.classes)
         return True
+
+    def _check_people(self) -> None:
+        """See that a fit goes on with its people, and starts from weights that know no others."""
+        config, allow = self.config[self.subcommand], self.config[self.subcommand].allow_seen_people
+        start = self.model.init_from if isinstance(self.model, ExpressionModule) else None
+        training = None
+        if config.ckpt_path is not None:
+            check_resume(Path(config.ckpt_path), self.training, self.datamodule, allow=allow)
+            check_preprocessing(Path(config.ckpt_path), self.content, self.datamodule)
+            self._callback(RecordRun).changed = self.changed
+            training = self.training
+        elif start is not None:
+            training = Training.read(start)
+            check_start(start, training, self.datamodule, allow=allow)
+        if training is not None:
+            seen = count_seen(training, self.datamodule, "test")
+            if seen.images or seen.unknown:
+                self._callback(WriteResults).says = {"people": seen.to_dict()}
+
+    def _prepare_evaluation(self, part: Literal["val", "test"] | None) -> None:
+        data, plan = self.datamodule, self.plan
+        config = self.config[self.subcommand]
+        if not self._set_up_data(str(self.subcommand)):
+            return
+        seen = None
+        if part is not None:
+            seen = check_evaluation(
+                plan.checkpoint, self.training, data, part, allow=config.allow_seen_people
+            )
+        changed = changed_preprocessing(self.content, data)
+        plan = replace(plan, changed=(*plan.changed, *changed))
+        says = plan.says(data, seen)
+        folder = plan.folder(data, says)
+        if isinstance(self.trainer.logger, RunLogger):
+            self.trainer.logger.move(folder)
+        trainer = plan.config["trainer"]
+        trainer = {**trainer, "logger": _place_of(trainer["logger"], folder)}
+        self._callback(SaveConfig).evaluation = {**plan.config, "trainer": trainer}
+        self._callback(WriteResults).says = {"evaluation": says}
+
+    def _callback(self, kind: type[T]) -> T:
+        return next(c for c in self.trainer.callbacks if isinstance(c, kind))  # type: ignore[attr-defined]
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Let an interruption say what a fit goes on from, by KeyboardInterrupt's arguments."""
+        folder = Path(getattr(self.trainer.logger, "log_dir", None) or "")
+        is_new = bool(folder.name) and is_first_process() and not folder.exists()
         try:
             super()._run_subcommand(subcommand)
+        except Exception:
+            if is_new and has_left_nothing(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
         except SystemExit as stop:
             # Lightning ends an interrupted run by SystemExit while it handles the
             # KeyboardInterrupt, and a terminated one by a SystemExit of its own that would count as
@@ -185,21 +298,59 @@ class FerlitCLI(LightningCLI):
             if not is_first_process():
                 raise SystemExit(130) from None
             # Not "last": before this run's first checkpoint that is another run's.
-            last = Path(getattr(self.trainer.logger, "log_dir", None) or ".", *LAST)
+            last = Path(getattr(self.trainer.logger, "log_dir", None) or ".", CHECKPOINTS, LAST)
             is_begun = subcommand == "fit" and last.is_file()
             raise KeyboardInterrupt(*(("--ckpt_path", str(last)) if is_begun else ())) from None
 
 
-def newest_checkpoint(runs: Path, name: str) -> Path:
+def newest_checkpoint(runs: Path, name: str, config: Mapping[str, Any]) -> Path:
     """The checkpoint ``name`` ("last" or "best") of the newest run that has one.
 
+    Args:
+        runs: Where the runs of that name are.
+        name: "last" or "best".
+        config: The whole configuration of the command.
+
     Raises:
-        FerlitError: no run below ``runs`` has one.
+        FerlitError: no run below ``runs`` has one, or the newest is of another network.
     """
-    found = list(runs.glob(f"version_*/checkpoints/{name}.ckpt"))
+    found = sorted(
+        runs.glob(f"version_*/{CHECKPOINTS}/{KEYWORDS[name]}"),
+        key=lambda path: path.stat().st_mtime,
+        reverse=True,
+    )
     if not found:
         raise FerlitError(f"--ckpt_path {name}: no run in {runs} has a checkpoint {name}.ckpt")
-    return max(found, key=lambda path: path.stat().st_mtime)
+    differences = {
+        path: is_of_system(config_of(path, read_checkpoint(path)), config) for path in found
+    }
+    if differences[found[0]]:
+        own = next((path for path, others in differences.items() if not others), None)
+        hint = "" if own is None else f" (the newest of this one: --ckpt_path {own})"
+        raise FerlitError(
+            f"--ckpt_path {name}: the newest run, {found[0].parent.parent}, is of another network "
+            "than the configuration:\n  "
+            + "\n  ".join(map(str, differences[found[0]]))
+            + f"\ngive its configuration, or the file of another run{hint}"
+        )
+    return found[0]
+
+
+def has_left_nothing(folder: Path) -> bool:
+    """Whether a run that failed has left nothing of use: no epoch, no checkpoint, no table.
+
+    >>> has_left_nothing(Path("no/such/folder"))
+    False
+    """
+    if not folder.is_dir():
+        return False
+    names = {path.name for path in folder.iterdir() if not path.name.startswith("events")}
+    return names <= {CONFIG, RUN, SPLIT, "hparams.yaml", WANDB} and not any(folder.glob("*/"))
+
+
+def _place_of(logger: Any, folder: Path) -> dict[str, Any]:
+    places = {"save_dir": str(folder.parent.parent), "name": folder.parent.name}
+    return {**logger, "init_args": {**logger["init_args"], **places, "version": folder.name}}
 
 
 def main(command: str, options: list[str], cli: type[FerlitCLI] = FerlitCLI) -> None:
@@ -211,8 +362,13 @@ def main(command: str, options: list[str], cli: type[FerlitCLI] = FerlitCLI) -> 
     quiet_other_processes()
     torch.set_float32_matmul_precision("high")
     exit_code = 1
+    is_of_run = command != "fit" and bool(options) and not options[0].startswith("-")
+    kept = TemporaryDirectory()  # of the configuration that a run gives
     try:
-        cli(
+        arguments = options
+        if is_of_run:
+            arguments = run_options(command, Path(options[0]), options[1:], Path(kept.name))
+        type(cli.__name__, (cli,), {"is_of_run": is_of_run})(
             ExpressionModule,
             LightningDataModule,
             subclass_mode_model=True,
@@ -241,7 +397,7 @@ def main(command: str, options: list[str], cli: type[FerlitCLI] = FerlitCLI) -> 
                 ],
             },
             parser_kwargs={"prog": "ferlit"},
-            args=[command, *_find_configs(options)],
+            args=[command, *_find_configs(arguments)],
         )
         leave_together()
         exit_code = 0
@@ -253,6 +409,7 @@ def main(command: str, options: list[str], cli: type[FerlitCLI] = FerlitCLI) -> 
         raise KeyboardInterrupt(shlex.join(resume)) from None
     finally:
         finish_tracking(exit_code)
+        kept.cleanup()
 
 
 def _find_configs(options: list[str]) -> list[str]:

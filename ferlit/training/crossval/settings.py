@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from ferlit.errors import FerlitError
+from ferlit.runs.settings import with_own_cosine
 from ferlit.training.cli import main as run_fit
 from ferlit.training.processes.parse_only import check_fit
 
@@ -18,6 +19,7 @@ SETTINGS = "crossval.json"
 # What may differ between the runs of one cross-validation: what each run is given on its own, where
 # the data lie (their content is compared), and what changes no result.
 _FREE = (
+    "allow_seen_people",
     "ckpt_path",
     "seed_everything",
     "data.init_args.fold",
@@ -130,7 +132,7 @@ def comparable(config: Mapping[str, Any]) -> dict[str, Any]:
             else:
                 flat[name] = value
 
-    add("", config)
+    add("", with_own_cosine(config))
     if "data" in config and config["data"]["init_args"].get("fold", 0) is None:
         flat["protocol"] = "official split"
     return flat

@@ -39,6 +39,11 @@ class RunLogger(CSVLogger):
         self._events: Any = None
         self._first_step: int | None = None  # of a resumed run
 
+    def move(self, folder: Path) -> None:
+        """Write into another folder, before anything is written."""
+        self._save_dir, self._name = str(folder.parent.parent), folder.parent.name
+        self._version = folder.name
+
     @property
     def experiment(self) -> Any:
         if self._experiment is None:
