@@ -18,7 +18,13 @@ from ferlit.data.dataset import Collate, FaceDataset, Sample
 from ferlit.data.folds import fold_splits, subject_folds
 from ferlit.data.preparation import prepare_store
 from ferlit.data.records import recordings
-from ferlit.data.samplers import BatchSampler, SeededBatches, ShardSampler, ShuffledBatches
+from ferlit.data.samplers import (
+    BatchSampler,
+    SameBatches,
+    SeededBatches,
+    ShardSampler,
+    ShuffledBatches,
+)
 from ferlit.data.store import DESCRIPTION, Description, Store
 from ferlit.data.transforms import Augmentation, FaceTransform
 from ferlit.errors import DataError
@@ -97,6 +103,11 @@ class ExpressionDataModule(LightningDataModule):
                 raise DataError(
                     f"{self.store_folder} is a store of {description.database}, "
                     f"not of {self.database}; give --data.database {description.database}"
+                )
+            if self.landmarks not in ("auto", description.landmarks):
+                raise DataError(
+                    f"{self.store_folder} has faces with landmarks of {description.landmarks}, not "
+                    f"of {self.landmarks}: leave out --data.landmarks, or prepare another store"
                 )
             return description
         if self.database is None or self.root is None:
@@ -223,15 +234,17 @@ class ExpressionDataModule(LightningDataModule):
             self.store.targets,
             draw_label=self.target_rule == "probability",
         )
+        batches = SeededBatches(
+            self._batches(rows),
+            seed=self.seed,
+            rank=self._rank,
+            num_replicas=self._num_replicas,
+            tuple_size=sum(self.tuple_size or (1,)),
+        )
+        is_overfit = self.trainer is not None and bool(self.trainer.overfit_batches)  # type: ignore[attr-defined]
         return DataLoader(
             dataset,
-            batch_sampler=SeededBatches(
-                self._batches(rows),
-                seed=self.seed,
-                rank=self._rank,
-                num_replicas=self._num_replicas,
-                tuple_size=sum(self.tuple_size or (1,)),
-            ),
+            batch_sampler=SameBatches(batches) if is_overfit else batches,
             collate_fn=Collate(self.tuple_size),
             **self._loader_options(),
         )

@@ -66,7 +66,13 @@ def make_detector(landmarks: str, models: Path | None = None) -> Detector | None
 
     Raises:
         DataError: the models cannot be had, or dlib is not installed.
+        UsageError: models are given that would not be used.
     """
+    if models is not None and landmarks != "mediapipe":
+        raise UsageError(
+            f"--landmark-models {models}: they are mediapipe's, and the landmarks here are "
+            f"{landmarks}; leave them out, or give --landmarks mediapipe"
+        )
     if landmarks == "mediapipe":
         from ferlit.data.detection.mediapipe import MediaPipeDetector
         from ferlit.data.detection.models import model_files

@@ -177,6 +177,12 @@ class FerlitCLI(LightningCLI):
         """Meet mistakes in the data before the run's folder is made."""
         if self._set_up_data("fit"):
             self._check_people()
+            chosen = self.trainer.checkpoint_callback
+            if isinstance(chosen, ModelCheckpoint) and chosen.monitor is None:
+                logger.warning(
+                    "checkpoint.monitor is null: best.ckpt is the last one saved, and validation "
+                    "chooses nothing"
+                )
             logger.info(self.datamodule.summary())
         path = Path(self.config[self.subcommand].ckpt_path or "")
         if path.parent.name == "checkpoints" and is_first_process():
@@ -199,6 +205,11 @@ class FerlitCLI(LightningCLI):
         data, chosen = self.datamodule, self.trainer.checkpoint_callback
         # Empty after a fast_dev_run.
         best = chosen.best_model_path if isinstance(chosen, ModelCheckpoint) else ""
+        if isinstance(data, ExpressionDataModule) and not (best or is_trial(self.trainer)):
+            logger.warning(
+                "no checkpoint was chosen (checkpoint.monitor, save_top_k, every_n_epochs; "
+                "trainer.limit_val_batches, check_val_every_n_epoch), so nothing is tested"
+            )
         is_tested = isinstance(data, ExpressionDataModule) and bool(best) and data.has_test_data
         if is_tested:
             # Not by ckpt_path: the callbacks would get the checkpoint as well, and with averaged

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from ferlit.errors import DataError
 from ferlit.evaluation.pooling import TestedRun, read_predictions
+from ferlit.runs.record import read_run
 from ferlit.training.crossval.rounds import Round, Rounds
 from ferlit.training.processes.fit import Fit
 from ferlit.training.processes.pool import Process
-from ferlit.training.record.provenance import read_run
 
 
 @dataclass(eq=False)
