@@ -13,7 +13,7 @@ from ferlit.data.databases import Database
 from ferlit.data.databases.affectnet_lists import read_row_landmarks
 from ferlit.data.detection import Detector
 from ferlit.data.landmarks import read_landmarks
-from ferlit.errors import DataError
+from ferlit.errors import DataError, UsageError
 
 LANDMARK_SOURCES = ("auto", "database", "mediapipe", "dlib", "none")
 logger = logging.getLogger(__name__)

@@ -146,9 +146,8 @@ def training_rows(store: Store, checkpoint: Path) -> tuple[NDArray[np.int64], bo
     records = store.records
     is_labelled = (records["expression"] != "").to_numpy()
     known = Training.read(checkpoint).splits
-    images = [
-        split.images["train"] for split in known if split.database == store.description.database
-    ]
+    own = [split for split in known if split.database == store.description.database]
+    images = [split.images["train"] for split in own if split.images]
     if known and all(split.images for split in known):
         names = hash_each(records["image"].tolist())
         is_shown = np.isin(names, np.concatenate([np.zeros(0, np.int64), *images]))
