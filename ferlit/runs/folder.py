@@ -9,7 +9,7 @@ import yaml
 
 from ferlit.errors import DataError, FerlitError
 
-CONFIG, SPLIT, METRICS = "config.yaml", "split.csv", "metrics.json"
+CONFIG, SPLIT_TABLE = "config.yaml", "split.csv"
 CHECKPOINTS, BEST, LAST = "checkpoints", "best.ckpt", "last.ckpt"
 EVALUATIONS = "evaluations"  # those apart from the run's own test, a folder each
 CONFIGURATION = "configuration"  # in a checkpoint: the whole configuration of its fit

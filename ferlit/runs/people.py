@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from ferlit.data.datamodule import ExpressionDataModule
-from ferlit.runs.folder import CONFIG, SPLIT, read_checkpoint, read_config, run_around
+from ferlit.runs.folder import CONFIG, SPLIT_TABLE, read_checkpoint, read_config, run_around
 from ferlit.runs.record import read_run
 
 PEOPLE = "people"  # in a checkpoint
@@ -201,7 +201,7 @@ def _written(run: Path) -> Split | None:
     if not isinstance(store, dict):
         return None
     try:
-        table = pd.read_csv(run / SPLIT, dtype=str, keep_default_na=False)
+        table = pd.read_csv(run / SPLIT_TABLE, dtype=str, keep_default_na=False)
         persons = {
             part: hashes(set(table.loc[table["split"] == part, "identity"]) - {""})
             for part in PARTS

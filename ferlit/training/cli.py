@@ -31,12 +31,12 @@ from ferlit.runs.folder import (
     CONFIG,
     EVALUATIONS,
     LAST,
-    SPLIT,
+    SPLIT_TABLE,
     config_of,
     read_checkpoint,
     run_around,
 )
-from ferlit.runs.people import Training
+from ferlit.runs.people import Split, Training
 from ferlit.runs.record import RUN, mark_finished, read_run
 from ferlit.runs.seen import ALLOW, check_evaluation, check_resume, check_start, count_seen
 from ferlit.training.callbacks.finite import StopOnNonFinite
@@ -251,7 +251,7 @@ class FerlitCLI(LightningCLI):
         """See that a fit goes on with its people, and starts from weights that know no others."""
         config, allow = self.config[self.subcommand], self.config[self.subcommand].allow_seen_people
         start = self.model.init_from if isinstance(self.model, ExpressionModule) else None
-        training = None
+        training = Training()
         if config.ckpt_path is not None:
             check_resume(Path(config.ckpt_path), self.training, self.datamodule, allow=allow)
             check_preprocessing(Path(config.ckpt_path), self.content, self.datamodule)
@@ -260,10 +260,12 @@ class FerlitCLI(LightningCLI):
         elif start is not None:
             training = Training.read(start)
             check_start(start, training, self.datamodule, allow=allow)
-        if training is not None:
-            seen = count_seen(training, self.datamodule, "test")
-            if seen.images or seen.unknown:
-                self._callback(WriteResults).says = {"people": seen.to_dict()}
+        own = count_seen(Training((Split.of(self.datamodule),)), self.datamodule, "test")
+        if own.images:
+            logger.warning("%s: in its own split, %s", self.datamodule.source_name, own)
+        seen = count_seen(training.then(Split.of(self.datamodule)), self.datamodule, "test")
+        if seen.images or seen.unknown:
+            self._callback(WriteResults).says = {"people": seen.to_dict()}
 
     def _prepare_evaluation(self, part: Literal["val", "test"] | None) -> None:
         data, plan = self.datamodule, self.plan
@@ -291,13 +293,12 @@ class FerlitCLI(LightningCLI):
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Let an interruption say what a fit goes on from, by KeyboardInterrupt's arguments."""
-        folder = Path(getattr(self.trainer.logger, "log_dir", None) or "")
-        is_new = bool(folder.name) and is_first_process() and not folder.exists()
         try:
             super()._run_subcommand(subcommand)
         except Exception:
-            if is_new and has_left_nothing(folder):
-                shutil.rmtree(folder, ignore_errors=True)
+            folder = getattr(self.trainer.logger, "log_dir", None)
+            if folder and is_first_process():
+                remove_failed_start(Path(folder))
             raise
         except SystemExit as stop:
             # Lightning ends an interrupted run by SystemExit while it handles the
@@ -347,16 +348,19 @@ def newest_checkpoint(runs: Path, name: str, config: Mapping[str, Any]) -> Path:
     return found[0]
 
 
-def has_left_nothing(folder: Path) -> bool:
-    """Whether a run that failed has left nothing of use: no epoch, no checkpoint, no table.
+def remove_failed_start(folder: Path) -> None:
+    """Remove the folder of a run or an evaluation that failed before it left anything of use.
 
-    >>> has_left_nothing(Path("no/such/folder"))
-    False
+    Args:
+        folder: It stays where it holds an epoch, a checkpoint, a table, or what others wrote.
     """
     if not folder.is_dir():
-        return False
+        return
     names = {path.name for path in folder.iterdir() if not path.name.startswith("events")}
-    return names <= {CONFIG, RUN, SPLIT, "hparams.yaml", WANDB} and not any(folder.glob("*/"))
+    if names <= {CONFIG, RUN, SPLIT_TABLE, "hparams.yaml", WANDB}:
+        shutil.rmtree(folder, ignore_errors=True)
+        if folder.parent.name == EVALUATIONS and not any(folder.parent.iterdir()):
+            folder.parent.rmdir()
 
 
 def _place_of(logger: Any, folder: Path) -> dict[str, Any]:
