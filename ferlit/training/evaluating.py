@@ -253,6 +253,7 @@ def run_options(command: str, place: Path, options: Sequence[str], folder: Path)
         )
     for key in ("ckpt_path", "return_predictions", "weights_only", "verbose"):
         config.pop(key, None)
+    config["trainer"]["callbacks"] = None  # those of a training have nothing to do here
     _find_data(config, read_run(run) if run is not None else {}, given)
     path = folder / CONFIG
     path.write_text(yaml.safe_dump(config), encoding="utf-8")

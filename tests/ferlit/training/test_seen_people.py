@@ -252,3 +252,20 @@ def test_a_resumed_fit_keeps_what_it_began_with(
     assert len(before.splits) == len(after.splits) == 1
     assert before.splits[0].is_same(after.splits[0])
     assert after.unknown == ()
+
+
+def test_a_split_that_has_people_in_several_parts_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = drawn_store("folder", tmp_path)  # with a split of its own, of images
+    write_people(store, lambda image: "P" + str(sum(image.encode()) % 5))
+    assert main(softmax_options(store.folder, tmp_path / "runs", "synthetic_folder")) == 0
+    assert "in its own split," in capsys.readouterr().err
+    run = tmp_path / "runs" / "fer2013" / "version_0"
+    own = json.loads((run / "metrics.json").read_text())
+    assert own["people"]["images"] > 0
+    assert main(["test", str(run)]) == 0  # the split of the training is not refused
+    (folder,) = evaluations(run, "test")
+    again = json.loads((folder / "metrics.json").read_text())
+    assert again["evaluation"]["people"] == own["people"]
+    assert again["image"] == own["image"]
