@@ -3,9 +3,7 @@
 import logging
 import os
 import shlex
-import shutil
 import warnings
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,16 +26,14 @@ from ferlit.errors import FerlitError, UsageError
 from ferlit.options import option_values, without_option
 from ferlit.runs.folder import (
     CHECKPOINTS,
-    CONFIG,
     EVALUATIONS,
     LAST,
-    SPLIT_TABLE,
     config_of,
     read_checkpoint,
     run_around,
 )
 from ferlit.runs.people import Split, Training
-from ferlit.runs.record import RUN, mark_finished, read_run
+from ferlit.runs.record import mark_finished, read_run
 from ferlit.runs.seen import ALLOW, check_evaluation, check_resume, check_start, count_seen
 from ferlit.training.callbacks.finite import StopOnNonFinite
 from ferlit.training.callbacks.statistics import LearningRate, MiningStatistics
@@ -49,14 +45,12 @@ from ferlit.training.callbacks.summary import (
     run_folder,
 )
 from ferlit.training.evaluating import (
-    KEYWORDS,
     changed_preprocessing,
     check_classes,
     compare,
-    is_of_system,
-    run_options,
 )
 from ferlit.training.modules import ExpressionModule
+from ferlit.training.places import KEYWORDS, newest_checkpoint, remove_failed_start, run_options
 from ferlit.training.processes.launch import (
     check_launch,
     is_first_process,
@@ -66,7 +60,7 @@ from ferlit.training.processes.launch import (
 from ferlit.training.record.logger import RunLogger, forget_after
 from ferlit.training.record.provenance import RecordRun
 from ferlit.training.record.saved_config import SaveConfig, plain
-from ferlit.training.record.wandb_logger import WANDB, WandbRunLogger, finish_tracking
+from ferlit.training.record.wandb_logger import WandbRunLogger, finish_tracking
 from ferlit.training.resuming import check_preprocessing, check_settings
 from ferlit.training.unused import leave_out_unused_data
 
@@ -313,54 +307,6 @@ class FerlitCLI(LightningCLI):
             last = Path(getattr(self.trainer.logger, "log_dir", None) or ".", CHECKPOINTS, LAST)
             is_begun = subcommand == "fit" and last.is_file()
             raise KeyboardInterrupt(*(("--ckpt_path", str(last)) if is_begun else ())) from None
-
-
-def newest_checkpoint(runs: Path, name: str, config: Mapping[str, Any]) -> Path:
-    """The checkpoint ``name`` ("last" or "best") of the newest run that has one.
-
-    Args:
-        runs: Where the runs of that name are.
-        name: "last" or "best".
-        config: The whole configuration of the command.
-
-    Raises:
-        FerlitError: no run below ``runs`` has one, or the newest is of another network.
-    """
-    found = sorted(
-        runs.glob(f"version_*/{CHECKPOINTS}/{KEYWORDS[name]}"),
-        key=lambda path: path.stat().st_mtime,
-        reverse=True,
-    )
-    if not found:
-        raise FerlitError(f"--ckpt_path {name}: no run in {runs} has a checkpoint {name}.ckpt")
-    differences = {
-        path: is_of_system(config_of(path, read_checkpoint(path)), config) for path in found
-    }
-    if differences[found[0]]:
-        own = next((path for path, others in differences.items() if not others), None)
-        hint = "" if own is None else f" (the newest of this one: --ckpt_path {own})"
-        raise FerlitError(
-            f"--ckpt_path {name}: the newest run, {found[0].parent.parent}, is of another network "
-            "than the configuration:\n  "
-            + "\n  ".join(map(str, differences[found[0]]))
-            + f"\ngive its configuration, or the file of another run{hint}"
-        )
-    return found[0]
-
-
-def remove_failed_start(folder: Path) -> None:
-    """Remove the folder of a run or an evaluation that failed before it left anything of use.
-
-    Args:
-        folder: It stays where it holds an epoch, a checkpoint, a table, or what others wrote.
-    """
-    if not folder.is_dir():
-        return
-    names = {path.name for path in folder.iterdir() if not path.name.startswith("events")}
-    if names <= {CONFIG, RUN, SPLIT_TABLE, "hparams.yaml", WANDB}:
-        shutil.rmtree(folder, ignore_errors=True)
-        if folder.parent.name == EVALUATIONS and not any(folder.parent.iterdir()):
-            folder.parent.rmdir()
 
 
 def _place_of(logger: Any, folder: Path) -> dict[str, Any]:

@@ -3,26 +3,17 @@
 import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ferlit.data.datamodule import ExpressionDataModule
 from ferlit.data.manifest import checksum
 from ferlit.errors import DataError, FerlitError, UsageError
-from ferlit.options import option_values
 from ferlit.runs.folder import (
     BEST,
-    CONFIG,
     EVALUATIONS,
-    LAST,
-    config_of,
-    find_checkpoint,
-    read_checkpoint,
-    read_config,
     run_around,
 )
 from ferlit.runs.people import Split
@@ -32,7 +23,6 @@ from ferlit.runs.settings import Change, changes, named
 from ferlit.training.modules import PREPROCESSING
 
 logger = logging.getLogger(__name__)
-KEYWORDS = {"last": LAST, "best": BEST}
 # What an evaluation may set otherwise than the training, by command.
 _LIMITS = {"test": "test", "validate": "val", "predict": "predict"}
 _USED = (
@@ -221,45 +211,6 @@ def is_of_system(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]
     return _of_network(changes(_comparable(old), _comparable(new)))
 
 
-def run_options(command: str, place: Path, options: Sequence[str], folder: Path) -> list[str]:
-    """The options of an evaluation of a run: its configuration, and those given over it.
-
-    Args:
-        command: "test", "validate" or "predict".
-        place: The run's folder or a checkpoint.
-        options: What follows it.
-        folder: Gets the configuration as a file.
-
-    Raises:
-        FerlitError: there is no checkpoint, or no configuration of it.
-    """
-    given = option_values(options)
-    name = KEYWORDS.get(given.get("ckpt_path", "best"))
-    if name is None:
-        raise UsageError(
-            f"{command} {place}: --ckpt_path {given['ckpt_path']} names another checkpoint; give "
-            "best or last, or leave it out"
-        )
-    checkpoint = find_checkpoint(place, name)
-    run = run_around(checkpoint)
-    if run is not None and (run / CONFIG).is_file():
-        config = read_config(run / CONFIG)
-    else:
-        config = config_of(checkpoint, read_checkpoint(checkpoint))
-    if "trainer" not in config or "data" not in config:
-        raise FerlitError(
-            f"{checkpoint} does not say its configuration, and lies in no folder of a run; give "
-            f"one: ferlit {command} --config FILE --ckpt_path {checkpoint}"
-        )
-    for key in ("ckpt_path", "return_predictions", "weights_only", "verbose"):
-        config.pop(key, None)
-    config["trainer"]["callbacks"] = None  # those of a training have nothing to do here
-    _find_data(config, read_run(run) if run is not None else {}, given)
-    path = folder / CONFIG
-    path.write_text(yaml.safe_dump(config), encoding="utf-8")
-    return [f"--config={path}", *options, f"--ckpt_path={checkpoint}"]
-
-
 def check_classes(checkpoint: Path, content: Mapping[str, Any], classes: list[str]) -> None:
     """See that data have the classes of a checkpoint, in its order.
 
@@ -288,22 +239,6 @@ def changed_preprocessing(content: Mapping[str, Any], data: ExpressionDataModule
     change = Change("landmarks of the store", old, new)
     logger.warning("other settings than in training:\n  %s", change)
     return [change]
-
-
-def _find_data(config: dict[str, Any], record: Mapping[str, Any], given: Mapping[str, str]) -> None:
-    """Let other data take the place of the run's, and find its store from any folder."""
-    options = config["data"].get("init_args") or {}
-    names_data = {"data.root", "data.store"} & given.keys()
-    if names_data:
-        if "data.root" not in given:
-            options.update(database=None, reader=None, landmarks="auto")
-        options.update({name: None for name in ("root", "store") if f"data.{name}" not in given})
-        return
-    places = [str(options[name]) for name in ("root", "store") if options.get(name)]
-    store = (record.get("store") or {}).get("folder")
-    if store and Path(store).is_dir() and not all(Path(place).exists() for place in places):
-        logger.info("the data of the run: %s", store)
-        options.update(root=None, store=store, reader=None, landmarks="auto")
 
 
 def _comparable(config: Mapping[str, Any]) -> dict[str, Any]:
