@@ -14,9 +14,9 @@ from ferlit.errors import FerlitError, UsageError
 _FIT = "ferlit.training.cli:main"
 COMMANDS = {
     "fit": ("train a network, then test it", _FIT),
-    "validate": ("evaluate a checkpoint on the validation split", _FIT),
-    "test": ("evaluate a checkpoint on the test split", _FIT),
-    "predict": ("write a checkpoint's probabilities for all images", _FIT),
+    "validate": ("evaluate a run (its folder, or a checkpoint) on the validation split", _FIT),
+    "test": ("evaluate a run (its folder, or a checkpoint) on the test split", _FIT),
+    "predict": ("write the probabilities that a run gives all images", _FIT),
     "prepare": ("turn a database into a prepared store", "ferlit.data.cli:main"),
     "identities": (
         "name the persons of a store whose database does not",

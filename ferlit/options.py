@@ -29,3 +29,18 @@ def without_option(options: Sequence[str], name: str) -> list[str]:
             kept.append(option)
         is_value = not is_value and option == name
     return kept
+
+
+def option_values(options: Sequence[str]) -> dict[str, str]:
+    """Options and their values by name, without ``init_args``; a later one wins.
+
+    >>> option_values(["--data.init_args.fold=3", "--model", "a.yaml"])
+    {'data.fold': '3', 'model': 'a.yaml'}
+    """
+    found: dict[str, str] = {}
+    for place, option in enumerate(options):
+        if option.startswith("--"):
+            name, equals, value = option.removeprefix("--").partition("=")
+            following = "".join(options[place + 1 : place + 2])
+            found[name.replace(".init_args", "")] = value if equals else following
+    return found

@@ -19,7 +19,13 @@ from ferlit.data.description import DESCRIPTION, Description, find_description
 from ferlit.data.folds import fold_splits, subject_folds
 from ferlit.data.preparation import prepare_store
 from ferlit.data.records import recordings
-from ferlit.data.samplers import BatchSampler, SeededBatches, ShardSampler, ShuffledBatches
+from ferlit.data.samplers import (
+    BatchSampler,
+    SameBatches,
+    SeededBatches,
+    ShardSampler,
+    ShuffledBatches,
+)
 from ferlit.data.store import Store
 from ferlit.data.transforms import Augmentation, FaceTransform
 from ferlit.errors import DataError
@@ -98,6 +104,11 @@ class ExpressionDataModule(LightningDataModule):
                 raise DataError(
                     f"{self.store_folder} is a store of {description.database}, "
                     f"not of {self.database}; give --data.database {description.database}"
+                )
+            if self.landmarks not in ("auto", description.landmarks):
+                raise DataError(
+                    f"{self.store_folder} has faces with landmarks of {description.landmarks}, not "
+                    f"of {self.landmarks}: leave out --data.landmarks, or prepare another store"
                 )
             return description
         if self.database is None or self.root is None:
@@ -238,9 +249,10 @@ class ExpressionDataModule(LightningDataModule):
             tuple_size=sum(self.tuple_size or (1,)),
             current_epoch=self._epoch if self.trainer else None,
         )
+        is_overfit = self.trainer is not None and bool(self.trainer.overfit_batches)  # type: ignore[attr-defined]
         return DataLoader(
             dataset,
-            batch_sampler=batches,
+            batch_sampler=SameBatches(batches) if is_overfit else batches,
             generator=batches.generator,
             collate_fn=Collate(self.tuple_size),
             **self._loader_options(),

@@ -13,7 +13,7 @@ from ferlit.data.databases import Database
 from ferlit.data.databases.affectnet_lists import read_row_landmarks
 from ferlit.data.detection import Detector
 from ferlit.data.landmarks import read_landmarks
-from ferlit.errors import DataError
+from ferlit.errors import DataError, UsageError
 
 LANDMARK_SOURCES = ("auto", "database", "mediapipe", "dlib", "none")
 logger = logging.getLogger(__name__)
@@ -69,7 +69,13 @@ def make_detector(
 
     Raises:
         DataError: the models cannot be had, or dlib is not installed.
+        UsageError: models are given that would not be used.
     """
+    if models is not None and landmarks != "mediapipe":
+        raise UsageError(
+            f"--landmark-models {models}: they are mediapipe's, and the landmarks here are "
+            f"{landmarks}; leave them out, or give --landmarks mediapipe"
+        )
     if landmarks == "mediapipe":
         from ferlit.data.detection.mediapipe import MediaPipeDetector
         from ferlit.data.detection.models import model_files

@@ -1,5 +1,6 @@
 """The data module of tuples, for training with a metric loss."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -9,6 +10,9 @@ from numpy.typing import NDArray
 from ferlit.data.datamodule import ExpressionDataModule
 from ferlit.errors import DataError
 from nmloss import IdentityTupleSampler, NegativeSources
+
+logger = logging.getLogger(__name__)
+_BATCH_SIZE = 128  # that of `ExpressionDataModule`, where nobody names one
 
 
 class CountedTuples(IdentityTupleSampler):
@@ -65,6 +69,11 @@ class TupleDataModule(ExpressionDataModule):
     def setup(self, stage: str) -> None:
         """Open the store and split it; training needs to know the persons."""
         super().setup(stage)
+        if stage == "fit" and self.batch_size != _BATCH_SIZE:
+            logger.warning(
+                "data.batch_size=%d is not used: a batch has data.tuples_per_batch=%d tuples",
+                *(self.batch_size, self.tuples_per_batch),
+            )
         if stage == "fit" and (self.store.records["identity"] == "").any():
             raise DataError(
                 f"{self.source_name} does not name the persons, and tuples need them; "

@@ -1,6 +1,6 @@
 """Results with their counts: accuracies, confusion matrices, predictions."""
 
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ferlit.evaluation.metrics import Rule, sequence_predictions
-from ferlit.files import whole_file
+from ferlit.files import whole_file, write_json
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,10 @@ def print_evaluation(results: dict[str, Evaluation], console: Console) -> None:
 
 
 def write_evaluation(
-    results: dict[str, Evaluation], predictions: pd.DataFrame, folder: Path
+    results: dict[str, Evaluation],
+    predictions: pd.DataFrame,
+    folder: Path,
+    says: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the results of a test.
 
@@ -165,12 +168,13 @@ def write_evaluation(
         predictions: What `prediction_table` gave.
         folder: Gets ``metrics.json``, ``predictions.csv``, ``confusion.png``, ``confusion.csv``
             (counts by image) and ``confusion_sequences.csv``.
+        says: What ``metrics.json`` tells beside the results.
     """
     from ferlit.evaluation.plots import plot_confusion
 
     folder.mkdir(parents=True, exist_ok=True)
     metrics = {level: result.to_dict() for level, result in results.items()}
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    write_json(folder / "metrics.json", {**metrics, **(says or {})})
     with whole_file(folder / "predictions.csv") as draft:
         predictions.to_csv(draft, index=False)
     files = {"image": "confusion.csv", "sequence": "confusion_sequences.csv"}

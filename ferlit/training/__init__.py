@@ -11,10 +11,11 @@ from ferlit.training.modules import ExpressionModule
 from ferlit.training.record.logger import RunLogger
 from ferlit.training.record.provenance import RecordRun
 from ferlit.training.record.wandb_logger import WandbRunLogger
-from ferlit.training.schedules import WarmupCosine
+from ferlit.training.schedules import CosineAnnealingLR, WarmupCosine
 
 __all__ = [
     "BackOff",
+    "CosineAnnealingLR",
     "EpochSummary",
     "ExpressionModule",
     "GoOn",

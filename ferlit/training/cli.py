@@ -4,15 +4,17 @@ import logging
 import os
 import shlex
 import warnings
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, Literal, TypeVar
 
 import torch
-import yaml
 
 # Lightning 2.6 calls what jsonargparse 4.49 deprecates; the pin in our metadata keeps both working.
 os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
 
+from jsonargparse import dict_to_namespace
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
@@ -22,7 +24,19 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from ferlit.configurations import find_config
 from ferlit.data.datamodule import ExpressionDataModule
 from ferlit.errors import FerlitError, UsageError
-from ferlit.options import without_option
+from ferlit.options import option_values, without_option
+from ferlit.runs.folder import (
+    BEST,
+    CHECKPOINTS,
+    EVALUATIONS,
+    LAST,
+    config_of,
+    read_checkpoint,
+    run_around,
+)
+from ferlit.runs.people import Split, Training
+from ferlit.runs.record import mark_finished, read_run
+from ferlit.runs.seen import ALLOW, check_evaluation, check_resume, check_start, count_seen
 from ferlit.training.callbacks.checkpoint import GoOn, RunCheckpoint
 from ferlit.training.callbacks.finite import StopOnNonFinite
 from ferlit.training.callbacks.seeding import SeedEpochs
@@ -34,7 +48,13 @@ from ferlit.training.callbacks.summary import (
     is_trial,
     run_folder,
 )
+from ferlit.training.evaluating import (
+    changed_preprocessing,
+    check_classes,
+    compare,
+)
 from ferlit.training.modules import ExpressionModule
+from ferlit.training.places import KEYWORDS, newest_checkpoint, remove_failed_start, run_options
 from ferlit.training.processes.launch import (
     check_launch,
     is_first_process,
@@ -42,13 +62,17 @@ from ferlit.training.processes.launch import (
     quiet_other_processes,
 )
 from ferlit.training.record.checkpoint_io import WholeCheckpoints
-from ferlit.training.record.provenance import RecordRun, check_fold, mark_finished, read_run
-from ferlit.training.record.saved_config import SaveConfig
+from ferlit.training.record.logger import RunLogger
+from ferlit.training.record.provenance import RecordRun
+from ferlit.training.record.saved_config import SaveConfig, plain
 from ferlit.training.record.wandb_logger import WandbRunLogger, finish_tracking
-from ferlit.training.resumption import LAST, check_epochs, check_start, is_over
+from ferlit.training.resuming import check_preprocessing, check_settings
+from ferlit.training.resumption import check_epochs, check_new_run, is_over
+from ferlit.training.unused import leave_out_unused_data
 
 logger = logging.getLogger(__name__)
-KEYWORDS = ("last", "best")  # the checkpoints of the newest run, by name
+_LOGGER = "ferlit.training.RunLogger"
+T = TypeVar("T")
 # Warnings of Lightning that do not hold here: we pass the command line's own arguments on, and a
 # resumed run keeps its log and checkpoints.
 _SILENCED = (
@@ -64,6 +88,8 @@ class FerlitCLI(LightningCLI):
     """LightningCLI where a run continues in its own folder and a fit ends with its test."""
 
     finished: Path | None = None  # the folder of a run that needs no more training
+    is_of_run = False  # whether an evaluation takes its configuration from a run
+    changed: list[str]
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_lightning_class_args(RunCheckpoint, "checkpoint")
@@ -78,40 +104,68 @@ class FerlitCLI(LightningCLI):
                 "checkpoint.auto_insert_metric_name": False,
             }
         )
+        parser.add_argument(
+            f"--{ALLOW}",
+            type=bool,
+            default=False,
+            help="go on where the network has seen people that judge it; the results say so",
+        )
         for name in ("classes", "sequence_rule", "target_rule"):
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
 
     def _parse_ckpt_path(self) -> None:
         """Nothing: a checkpoint's hyper-parameters must not override the command line."""
 
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        super().parse_arguments(parser, args)
+        self.given = option_values(args if isinstance(args, list) else [])
+
     def before_instantiate_classes(self) -> None:
         """Find the checkpoint that ``--ckpt_path`` names; continue in the folder of its run."""
         config = self.config[self.subcommand]
+        leave_out_unused_data(config, self.given)
         checkpoint = config.get("ckpt_path")
         if checkpoint is None:
             if self.subcommand != "fit":
                 raise UsageError(
-                    f"{self.subcommand} needs a checkpoint: give --ckpt_path best, "
+                    f"{self.subcommand} needs a checkpoint: give the folder of a run "
+                    f"(ferlit {self.subcommand} runs/ckplus/version_0), or --ckpt_path best, "
                     "--ckpt_path last (of the newest run) or a file"
                 )
             return
         logger = config.trainer.logger
         if not hasattr(logger, "init_args"):
-            raise UsageError(
-                f"--ckpt_path {checkpoint} needs a logger, which says where the runs are: leave "
-                "out --trainer.logger, or give ferlit.training.RunLogger"
+            if not self.is_of_run:
+                raise UsageError(
+                    f"--ckpt_path {checkpoint} needs a logger, which says where the runs are: "
+                    "leave out --trainer.logger, or give ferlit.training.RunLogger"
+                )
+            config.trainer.logger = logger = dict_to_namespace(
+                {"class_path": _LOGGER, "init_args": {}}
             )
+        now = plain(self._parser(self.subcommand), config)
         if checkpoint in KEYWORDS:
             runs = Path(logger.init_args.save_dir) / logger.init_args.name
-            path = newest_checkpoint(runs, checkpoint)
+            path = newest_checkpoint(runs, checkpoint, now)
         else:
             path = Path(checkpoint)
             if not path.is_file():
                 raise FerlitError(f"--ckpt_path {checkpoint}: there is no such file")
         config.ckpt_path = str(path)
-        is_ours = checkpoint in KEYWORDS or self.subcommand == "fit"
-        if is_ours and path.parent.name == "checkpoints":
-            folder = path.parent.parent
+        self.content = read_checkpoint(path)
+        self.training = Training.read(path, self.content)
+        before = config_of(path, self.content)
+        folder = run_around(path)
+        if self.subcommand == "fit":
+            self.changed = check_settings(
+                path, before, now, is_split_known=bool(self.training.splits)
+            )
+        else:
+            self.plan = compare(str(self.subcommand), path, before, now, is_of_run=self.is_of_run)
+            folder = (folder or path.absolute().parent) / EVALUATIONS / str(self.subcommand)
+        if folder is not None:
+            if not logger.class_path.endswith("RunLogger"):
+                logger.class_path = _LOGGER
             logger.init_args.save_dir = str(folder.parent.parent)
             logger.init_args.name = folder.parent.name
             logger.init_args.version = folder.name
@@ -124,31 +178,41 @@ class FerlitCLI(LightningCLI):
 
     def before_fit(self) -> None:
         """Meet mistakes in the data before the run's folder is made."""
-        if self._check_data("fit"):
+        if self._set_up_data("fit"):
+            self._check_people()
+            chosen = self.trainer.checkpoint_callback
+            if isinstance(chosen, ModelCheckpoint) and chosen.monitor is None:
+                logger.warning(
+                    "checkpoint.monitor is null: best.ckpt is the last one saved, and validation "
+                    "chooses nothing"
+                )
             logger.info(self.datamodule.summary())
         checkpoint = self.config[self.subcommand].ckpt_path
         if checkpoint is not None:
-            check_epochs(Path(checkpoint), self.trainer.max_epochs)
+            check_epochs(Path(checkpoint), self.content, self.trainer.max_epochs)
         elif not is_trial(self.trainer) and is_first_process():
             folder = getattr(self.trainer.logger, "log_dir", None)
             if folder is not None:
-                check_start(Path(folder))
+                check_new_run(Path(folder))
 
     def before_validate(self) -> None:
         """Meet mistakes in the data, such as another fold than the checkpoint's."""
-        self._check_data("validate")
+        self._prepare_evaluation("val")
 
     def before_test(self) -> None:
         """Meet mistakes in the data, such as another fold than the checkpoint's."""
-        self._check_data("test")
+        self._prepare_evaluation("test")
+
+    def before_predict(self) -> None:
+        """Meet mistakes in the data; predictions judge nobody, so anybody may be in them."""
+        self._prepare_evaluation(None)
 
     def fit(self, **arguments: Any) -> None:
         """Train, unless the run that ``--ckpt_path`` names has come to its end."""
-        checkpoint = Path(arguments.get("ckpt_path") or "")
-        if checkpoint.parent.name == "checkpoints":
-            options = yaml.safe_load(self._parser("fit").dump(self.config.fit, skip_none=False))
-            if is_over(checkpoint.parent.parent, options["trainer"]):
-                self.finished = checkpoint.parent.parent
+        run = run_around(Path(arguments["ckpt_path"])) if arguments.get("ckpt_path") else None
+        if run is not None:
+            options = plain(self._parser("fit"), self.config.fit)
+            self.finished = run if is_over(run, options["trainer"]) else None
         if self.finished is None:
             self.trainer.fit(**arguments)
 
@@ -156,13 +220,19 @@ class FerlitCLI(LightningCLI):
         """Test the checkpoint that validation chose, where there is something to test on."""
         if self.finished is not None:
             logger.info("%s: finished already", self.finished)
-            best = self.finished / "checkpoints" / "best.ckpt"
+            best = self.finished / CHECKPOINTS / BEST
             if best.is_file() and not (self.finished / "predictions.csv").is_file():
                 self._test(best)
             return
         tracker, chosen = self.trainer.logger, self.trainer.checkpoint_callback
         # Empty after a fast_dev_run.
         best_path = chosen.best_model_path if isinstance(chosen, ModelCheckpoint) else ""
+        is_ours = isinstance(self.datamodule, ExpressionDataModule)
+        if is_ours and not (best_path or is_trial(self.trainer)):
+            logger.warning(
+                "no checkpoint was chosen (checkpoint.monitor, save_top_k, every_n_epochs; "
+                "trainer.limit_val_batches, check_val_every_n_epoch), so nothing is tested"
+            )
         is_tested = bool(best_path) and self._test(Path(best_path))
         folder = run_folder(self.trainer)
         if not self.trainer.is_global_zero or is_trial(self.trainer):
@@ -194,21 +264,71 @@ class FerlitCLI(LightningCLI):
         if isinstance(tracker, WandbRunLogger) and isinstance(data, ExpressionDataModule):
             tracker.log_results(data.classes)
 
-    def _check_data(self, stage: str) -> bool:
+    def _set_up_data(self, stage: str) -> bool:
         """Whether the data are ours and this process has seen that they serve."""
-        data, checkpoint = self.datamodule, self.config[self.subcommand].ckpt_path
+        data = self.datamodule
         if not isinstance(data, ExpressionDataModule) or not self.trainer.is_global_zero:
             return False
         data.prepare_data()
         data.setup(stage)
-        if checkpoint is not None:
-            check_fold(Path(checkpoint), data)
+        path = self.config[self.subcommand].ckpt_path
+        if path is not None:
+            check_classes(Path(path), self.content, data.classes)
         return True
+
+    def _check_people(self) -> None:
+        """See that a fit goes on with its people, and starts from weights that know no others."""
+        config, allow = self.config[self.subcommand], self.config[self.subcommand].allow_seen_people
+        start = self.model.init_from if isinstance(self.model, ExpressionModule) else None
+        training = Training()
+        if config.ckpt_path is not None:
+            check_resume(Path(config.ckpt_path), self.training, self.datamodule, allow=allow)
+            check_preprocessing(Path(config.ckpt_path), self.content, self.datamodule)
+            self._callback(RecordRun).changed = self.changed
+            training = self.training
+        elif start is not None:
+            training = Training.read(start)
+            check_start(start, training, self.datamodule, allow=allow)
+        own = count_seen(Training((Split.of(self.datamodule),)), self.datamodule, "test")
+        if own.images:
+            logger.warning("%s: in its own split, %s", self.datamodule.source_name, own)
+        seen = count_seen(training.then(Split.of(self.datamodule)), self.datamodule, "test")
+        if seen.images or seen.unknown:
+            self._callback(WriteResults).says = {"people": seen.to_dict()}
+
+    def _prepare_evaluation(self, part: Literal["val", "test"] | None) -> None:
+        data, plan = self.datamodule, self.plan
+        config = self.config[self.subcommand]
+        if not self._set_up_data(str(self.subcommand)):
+            return
+        seen = None
+        if part is not None:
+            seen = check_evaluation(
+                plan.checkpoint, self.training, data, part, allow=config.allow_seen_people
+            )
+        changed = changed_preprocessing(self.content, data)
+        plan = replace(plan, changed=(*plan.changed, *changed))
+        says = plan.says(data, seen)
+        folder = plan.folder(data, says)
+        if isinstance(self.trainer.logger, RunLogger):
+            self.trainer.logger.move(folder)
+        trainer = plan.config["trainer"]
+        trainer = {**trainer, "logger": _place_of(trainer["logger"], folder)}
+        self._callback(SaveConfig).evaluation = {**plan.config, "trainer": trainer}
+        self._callback(WriteResults).says = {"evaluation": says}
+
+    def _callback(self, kind: type[T]) -> T:
+        return next(c for c in self.trainer.callbacks if isinstance(c, kind))  # type: ignore[attr-defined]
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Let an interruption say what a fit goes on from, by KeyboardInterrupt's arguments."""
         try:
             super()._run_subcommand(subcommand)
+        except Exception:
+            folder = getattr(self.trainer.logger, "log_dir", None)
+            if folder and is_first_process():
+                remove_failed_start(Path(folder))
+            raise
         except SystemExit as stop:
             # Lightning ends an interrupted run by SystemExit while it handles the
             # KeyboardInterrupt, and a terminated one by a SystemExit of its own that would count as
@@ -219,21 +339,14 @@ class FerlitCLI(LightningCLI):
             if not is_first_process():
                 raise SystemExit(130) from None
             # Not "last": before this run's first checkpoint that is another run's.
-            last = Path(getattr(self.trainer.logger, "log_dir", None) or ".", *LAST)
+            last = Path(getattr(self.trainer.logger, "log_dir", None) or ".", CHECKPOINTS, LAST)
             is_begun = subcommand == "fit" and last.is_file()
             raise KeyboardInterrupt(*(("--ckpt_path", str(last)) if is_begun else ())) from None
 
 
-def newest_checkpoint(runs: Path, name: str) -> Path:
-    """The checkpoint ``name`` ("last" or "best") of the newest run that has one.
-
-    Raises:
-        FerlitError: no run below ``runs`` has one.
-    """
-    found = list(runs.glob(f"version_*/checkpoints/{name}.ckpt"))
-    if not found:
-        raise FerlitError(f"--ckpt_path {name}: no run in {runs} has a checkpoint {name}.ckpt")
-    return max(found, key=lambda path: path.stat().st_mtime)
+def _place_of(logger: Any, folder: Path) -> dict[str, Any]:
+    places = {"save_dir": str(folder.parent.parent), "name": folder.parent.name}
+    return {**logger, "init_args": {**logger["init_args"], **places, "version": folder.name}}
 
 
 def main(command: str, options: list[str], cli: type[FerlitCLI] = FerlitCLI) -> None:
@@ -245,8 +358,13 @@ def main(command: str, options: list[str], cli: type[FerlitCLI] = FerlitCLI) -> 
     quiet_other_processes()
     torch.set_float32_matmul_precision("high")
     exit_code = 1
+    is_of_run = command != "fit" and bool(options) and not options[0].startswith("-")
+    kept = TemporaryDirectory()  # of the configuration that a run gives
     try:
-        cli(
+        arguments = options
+        if is_of_run:
+            arguments = run_options(command, Path(options[0]), options[1:], Path(kept.name))
+        type(cli.__name__, (cli,), {"is_of_run": is_of_run})(
             ExpressionModule,
             LightningDataModule,
             subclass_mode_model=True,
@@ -277,7 +395,7 @@ def main(command: str, options: list[str], cli: type[FerlitCLI] = FerlitCLI) -> 
                 ],
             },
             parser_kwargs={"prog": "ferlit"},
-            args=[command, *_find_configs(options)],
+            args=[command, *_find_configs(arguments)],
         )
         leave_together()
         exit_code = 0
@@ -289,6 +407,7 @@ def main(command: str, options: list[str], cli: type[FerlitCLI] = FerlitCLI) -> 
         raise KeyboardInterrupt(shlex.join(resume)) from None
     finally:
         finish_tracking(exit_code)
+        kept.cleanup()
 
 
 def _find_configs(options: list[str]) -> list[str]:

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
@@ -24,6 +25,8 @@ from ferlit.errors import FerlitError
 from ferlit.evaluation.metrics import Predictions, SequenceAccuracy
 from ferlit.models import Branches, InceptionFER, OneBranch
 from ferlit.models.weights import load_matching_weights
+from ferlit.runs.people import PEOPLE, Split, Training
+from ferlit.training.schedules import set_length
 from ferlit.training.targets import TargetRule, mixup, softmax_loss
 
 logger = logging.getLogger(__name__)
@@ -92,6 +95,11 @@ class ExpressionModule(LightningModule):
             raise FerlitError(
                 f"mixup={mixup}: it cannot be negative, nor mix targets several of which are right"
             )
+        if label_smoothing and target_rule == "multi_target":
+            raise FerlitError(
+                f"label_smoothing={label_smoothing}: targets several of which are right are not "
+                "smoothed; leave it out"
+            )
         self.save_hyperparameters(ignore=_OBJECTS)
         if "_instantiator" in self.hparams:  # built from a configuration: all of it is plain data
             self.save_hyperparameters()
@@ -113,6 +121,8 @@ class ExpressionModule(LightningModule):
         self.target_rule: TargetRule = target_rule
         self.is_compiled = compile
         self.mixup_seed = torch.initial_seed() % 2**63  # every epoch gets another one
+        self._seen_before = Training()  # whom the weights that a fit starts from have seen
+        self._seen: dict[str, Any] | None = None  # and with them whom this fit shows it
         self.train_accuracy = MulticlassAccuracy(len(classes), average="micro")
         self.val_accuracy = MulticlassAccuracy(len(classes), average="micro")
         self.val_sequence_accuracy = SequenceAccuracy(sequence_rule)
@@ -156,6 +166,8 @@ class ExpressionModule(LightningModule):
         self.log("val/loss", self.val_loss)
         self.log("val/accuracy", self.val_accuracy, prog_bar=True)
         self.log("val/sequence_accuracy", self.val_sequence_accuracy, prog_bar=True)
+        if self.trainer.state.fn == TrainerFn.VALIDATING:  # not within a fit
+            self.predictions.update(batch.row, probabilities, batch.label)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         self.predictions.update(batch.row, self.probabilities(batch.image), batch.label)
@@ -167,25 +179,39 @@ class ExpressionModule(LightningModule):
         return probabilities
 
     def setup(self, stage: str) -> None:
+        if stage == "fit":
+            self._seen = None
         if stage == "fit" and self.init_from is not None:
             report = load_matching_weights(self, self.init_from, self.classes)
             logger.info("weights from %s\n%s", self.init_from, report.summary())
+            self._seen_before = Training.read(self.init_from)
         if stage == "fit" and self.is_compiled:
             # In place: a wrapper would rename the weights in the checkpoints.
             self.backbone.compile()
             self.branches.compile()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say how pictures become inputs, so that recognition sees what training saw."""
+        """Say how pictures become inputs, and who trained and validated."""
         data = getattr(self.trainer, "datamodule", None)
         if isinstance(data, ExpressionDataModule):
             checkpoint[PREPROCESSING] = data.preprocessing
+            if self._seen is None:
+                self._seen = self._seen_before.then(Split.of(data)).plain()
+            checkpoint[PEOPLE] = self._seen
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Remember whom the network has seen so far."""
+        path = self._trainer and self._trainer.ckpt_path
+        if path or PEOPLE in checkpoint:
+            self._seen_before = Training.read(Path(path or ""), checkpoint)
 
     def configure_optimizers(self) -> Any:
         optimizer = self.optimizer(self.parameters())
         if self.lr_scheduler is None:
             return optimizer
-        return {"optimizer": optimizer, "lr_scheduler": self.lr_scheduler(optimizer)}
+        schedule = self.lr_scheduler(optimizer)
+        set_length(schedule, self.trainer.max_epochs)
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def _softmax_loss(self, logits: Tensor, batch: Batch) -> Tensor:
         return softmax_loss(logits, batch, self.target_rule, self.label_smoothing)

@@ -4,18 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-import yaml
+from ferlit.errors import DataError, FerlitError, UsageError
+from ferlit.runs.folder import CHECKPOINTS, CONFIG, LAST, read_config
+from ferlit.runs.record import is_finished
 
-from ferlit.errors import FerlitError, UsageError
-from ferlit.training.record.provenance import is_finished
-from ferlit.training.record.saved_config import CONFIG
-
-LAST = ("checkpoints", "last.ckpt")  # in a run's folder
 _ENDS = ("max_epochs", "min_epochs", "max_steps", "min_steps", "max_time")  # of a fit
 
 
-def check_start(folder: Path) -> None:
+def check_new_run(folder: Path) -> None:
     """See that a fit that begins anew has a folder of its own.
 
     Args:
@@ -24,7 +20,7 @@ def check_start(folder: Path) -> None:
     Raises:
         FerlitError: a run with a checkpoint is there.
     """
-    last = folder.joinpath(*LAST)
+    last = folder / CHECKPOINTS / LAST
     if last.is_file():
         raise FerlitError(
             f"{folder} holds a run that has been trained; go on with it by --ckpt_path {last}, "
@@ -32,24 +28,25 @@ def check_start(folder: Path) -> None:
         )
 
 
-def check_epochs(checkpoint: Path, max_epochs: int | None) -> None:
+def check_epochs(checkpoint: Path, content: Mapping[str, Any], max_epochs: int | None) -> None:
     """See that a fit can go on from a checkpoint, and does not end before it.
 
     Args:
-        checkpoint: The file.
+        checkpoint: The file, for the message.
+        content: What is in it.
         max_epochs: Of the fit; None and -1 set no end.
 
     Raises:
-        FerlitError: the file is damaged or holds no fit, or the end is before it.
+        FerlitError: it holds no fit.
+        UsageError: the end is before it.
     """
     try:
-        content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
         trained = content["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
         _ = content["optimizer_states"], content["lr_schedulers"]
-    except Exception as error:  # torch, pickle and zip have many
+    except (KeyError, TypeError) as error:
         raise FerlitError(
-            f"{checkpoint}: damaged, or no checkpoint that a fit can go on from "
-            f"({type(error).__name__}: {error})"
+            f"{checkpoint}: no checkpoint that a fit can go on from (it has no {error}); start a "
+            f"new run from its weights: --model.init_from {checkpoint}"
         ) from error
     if max_epochs not in (None, -1) and trained > max_epochs:
         raise UsageError(
@@ -68,9 +65,8 @@ def is_over(folder: Path, trainer: Mapping[str, Any]) -> bool:
     if not is_finished(folder):
         return False
     try:
-        config = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
-        return _end(config["trainer"]) == _end(trainer)
-    except (OSError, ValueError, yaml.YAMLError, TypeError, KeyError, AttributeError):
+        return _end(read_config(folder / CONFIG)["trainer"]) == _end(trainer)
+    except (DataError, TypeError, KeyError, AttributeError):
         return False  # so it goes on from its checkpoint, and comes to the same end
 
 

@@ -67,8 +67,8 @@ def test_tuples_and_folds_are_those_of_the_paper(
     assert (data["fold"], data["folds"]) == ((0, folds) if folds else (None, data["folds"]))
     assert (model["alpha"], model["softmax_on"]) == (1.0, "query")
     assert model["optimizer"]["class_path"] == "torch.optim.Adam"
-    epochs = config["trainer"]["max_epochs"]  # type: ignore[index]
-    assert model["lr_scheduler"]["init_args"]["T_max"] == epochs
+    assert model["lr_scheduler"]["class_path"] == "ferlit.training.CosineAnnealingLR"
+    assert model["lr_scheduler"]["init_args"]["T_max"] is None  # all epochs of the trainer
 
 
 def test_stage_1_backs_off_as_the_paper_says(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ from ferlit.data.store import DESCRIPTION, Description, Store
 from ferlit.errors import DataError
 from ferlit.evaluation.metrics import Rule
 from ferlit.evaluation.pooling import TestedRun, read_predictions
-from ferlit.training.record.provenance import read_run
+from ferlit.runs.record import read_run
 
 TESTED, PREDICTED = "predictions.csv", "predictions_all.csv"
 _FIXED = ["image", "identity", "sequence", "label", "predicted"]

@@ -8,11 +8,12 @@ import pandas as pd
 
 from ferlit.errors import DataError
 from ferlit.evaluation.report.runs import PREDICTED, TESTED, Run, read_run_folder
+from ferlit.runs.folder import CONFIG, EVALUATIONS
+from ferlit.runs.record import RUN, is_finished
 from ferlit.training.processes.fit import LOG
-from ferlit.training.record.provenance import RUN, is_finished
 
 # A folder with one of them is the folder of a run, whatever became of it.
-_MARKS = ("config.yaml", RUN, TESTED, LOG)
+_MARKS = (CONFIG, RUN, TESTED, LOG)
 _WANDB = "wandb"  # W&B keeps a config.yaml of its own in this folder of a run
 _ORDER = ("softmax", "1b_n1", "2b_n1", "1b_nm", "2b_nm")  # the paper's
 
@@ -63,7 +64,12 @@ def find_study(folder: Path) -> Study:
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder; give one that holds runs with --runs")
     marks = [path for mark in _MARKS for path in folder.rglob(mark)]
-    places = sorted({path.parent for path in marks if _WANDB not in path.relative_to(folder).parts})
+    folders = {path.parent for path in marks}
+    folders |= {
+        path for path in folder.rglob("version_*") if path.is_dir() and not any(path.iterdir())
+    }
+    others = {_WANDB, EVALUATIONS}
+    places = sorted(path for path in folders if not others & {*path.relative_to(folder).parts})
     runs: list[Run] = []
     unfinished: list[Note] = []
     unreadable: list[Note] = []
@@ -86,6 +92,8 @@ def find_study(folder: Path) -> Study:
 
 
 def _why_unfinished(folder: Path) -> str:
+    if not (folder / CONFIG).is_file() and (folder / TESTED).is_file():
+        return "an evaluation of a checkpoint that was trained elsewhere"
     is_tested = any((folder / name).is_file() for name in (TESTED, PREDICTED))
     if is_finished(folder):
         return "" if is_tested else "not tested: its split has no test data"
@@ -95,6 +103,8 @@ def _why_unfinished(folder: Path) -> str:
     lines = log.read_text("utf-8", errors="replace").split("\n") if log.is_file() else []
     said = [line.strip() for line in lines if line.strip() and "━" not in line]  # no progress bars
     last = said[-1] if said else ""
+    if not last and not (folder / "metrics.csv").is_file():
+        return "it has not trained an epoch"
     return "did not come to its end" + (f"; the last line of its log: {last}" if last else "")
 
 

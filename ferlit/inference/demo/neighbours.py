@@ -30,6 +30,7 @@ from ferlit.inference.export.origin import Origin
 from ferlit.inference.recogniser import Recogniser
 from ferlit.locks import owned
 from ferlit.models import TwoBranch
+from ferlit.runs.people import Training, hash_each
 from ferlit.training import JointModule
 
 _BATCH = 64
@@ -139,14 +140,22 @@ def training_rows(store: Store, checkpoint: Path) -> tuple[NDArray[np.int64], bo
 
     Args:
         store: The faces.
-        checkpoint: Its run's folder says which databases and persons trained; without folds the
-            split of the database decides.
+        checkpoint: It says which images trained. Of one of an earlier version the run's folder says
+            which databases and persons did; without folds the split of the database decides.
 
     Returns:
         (n,) their rows, and True; or those of all labelled faces, and False, where it is not known.
     """
     records = store.records
     is_labelled = (records["expression"] != "").to_numpy()
+    known = Training.read(checkpoint).splits if checkpoint.is_file() else ()
+    own = [split for split in known if split.database == store.description.database]
+    images = [split.images["train"] for split in own if split.images]
+    if known and all(split.images for split in known):
+        names = hash_each(records["image"].tolist())
+        is_shown = np.isin(names, np.concatenate([np.zeros(0, np.int64), *images]))
+        rows = np.flatnonzero(is_labelled & is_shown)
+        return (rows, True) if len(rows) else (np.flatnonzero(is_labelled), False)
     origin = Origin.of(checkpoint)
     name = store.description.database
     is_training = (records["split"] == "train").to_numpy()

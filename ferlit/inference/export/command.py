@@ -7,6 +7,7 @@ from ferlit.errors import UsageError
 from ferlit.inference.extras import require
 
 ONNX, PT2 = ".onnx", ".pt2"
+_CALIBRATION = 500  # faces
 
 
 def main(command: str, options: list[str]) -> None:
@@ -64,7 +65,7 @@ def _parse(command: str, options: list[str]) -> argparse.Namespace:
         help="with --int8: its training faces calibrate, validation and test faces judge",
     )
     parser.add_argument(
-        "--calibration", type=int, default=500, metavar="N", help="training faces (default: 500)"
+        "--calibration", type=int, metavar="N", help="with --int8: training faces (default: 500)"
     )
     parser.add_argument(
         "--card", type=Path, metavar="FILE", help="the model card (default: OUTPUT.md)"
@@ -83,6 +84,9 @@ def _check_options(given: argparse.Namespace) -> None:
             "--int8 needs faces to calibrate on: give a store of the training data with --store "
             "STORE (`ferlit prepare` makes one)"
         )
+    if given.calibration is not None and not given.int8:
+        raise UsageError(f"--calibration {given.calibration} goes with --int8")
+    given.calibration = _CALIBRATION if given.calibration is None else given.calibration
     if given.calibration < 1:
         raise UsageError(f"--calibration {given.calibration}: at least 1 face")
     if given.output.suffix == ONNX:

@@ -130,6 +130,12 @@ def _results(origin: Origin) -> str:
     how = "with" if was_averaged else "without"
     text = f"The checkpoint on the test part, in float32, {how} flip averaging:\n\n"
     text += "\n".join(lines)
+    people = origin.metrics.get("people") or {}
+    if people.get("images"):
+        text += (
+            f"\n\n{people['images']} of {people['of']} tested images, or their persons, had been "
+            "trained or validated on, so these figures flatter."
+        )
     if "actual" in origin.confusion:
         counts = origin.confusion.drop(columns="actual").to_numpy()
         text += "\n\n| expression | recognised | of images |\n|---|---|---|"

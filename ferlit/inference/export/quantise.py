@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from ferlit.data.datamodule import ExpressionDataModule
@@ -21,6 +20,8 @@ from ferlit.inference.export.metadata import read_metadata
 from ferlit.inference.export.origin import Origin
 from ferlit.inference.export.parity import Parity, compare, face_inputs, predict
 from ferlit.inference.extras import require
+from ferlit.runs.people import Split, Training
+from ferlit.runs.seen import count_seen
 
 _BATCH = 10
 
@@ -78,9 +79,13 @@ class LabelledFaces:
     """
 
     def __init__(self, folder: Path, classifier: Classifier, origin: Origin) -> None:
-        is_same = Description.read(folder / DESCRIPTION).database == origin.database
-        fold, folds = (is_same and origin.fold) or (None, 8)
-        self.data = ExpressionDataModule(store=folder, fold=fold, folds=folds)
+        training = Training.read(origin.checkpoint)
+        own = training.splits[0] if training.splits else None
+        database = Description.read(folder / DESCRIPTION).database
+        is_same = database == (origin.database if own is None else own.database)
+        of_training = origin.fold if own is None else (own.fold, own.folds)
+        fold, folds = (is_same and of_training) or (None, None)
+        self.data = ExpressionDataModule(store=folder, fold=fold, folds=folds or 8)
         try:
             self.data.setup("test")
         except DataError as error:
@@ -91,12 +96,14 @@ class LabelledFaces:
                 "none can calibrate it; give the store of its training, and the checkpoint in the "
                 "folder of its run"
             ) from error
-        has_split = fold is not None and not origin.split.empty
-        if has_split and _persons(self.data.split_table()) != _persons(origin.split):
+        if own is not None and is_same and not own.is_same(Split.of(self.data)):
             raise DataError(
-                f"{folder}: its folds are not those of the training (split.csv of the run): the "
-                "store was prepared again from other files, or its identities were changed"
+                f"{folder}: its folds are not those of the training: the store was prepared again "
+                "from other files, or its identities were changed"
             )
+        seen = count_seen(training, self.data, "test")
+        if seen.images and not is_same:
+            raise DataError(f"{folder}: {seen}, so they cannot judge {origin.checkpoint}")
         self.store = self.data.store
         self.classifier = classifier
         other = [name for name in self.data.classes if name not in classifier.classes]
@@ -139,11 +146,6 @@ class LabelledFaces:
         after = predict(other, inputs, f"int8, {part}")
         right = [int((classes[found.argmax(1)] == labels).sum()) for found in (before, after)]
         return Judgement(part, right[0], right[1], compare(before, after))
-
-
-def _persons(table: pd.DataFrame) -> set[tuple[str, str]]:
-    """Who is in which part."""
-    return set(zip(table["split"], table["identity"], strict=True))
 
 
 class Judgement(NamedTuple):

@@ -28,6 +28,10 @@ def main(command: str, options: list[str]) -> None:
     given = _parser(command).parse_intermixed_args(options)
     if given.aligned and given.landmarks:
         raise UsageError("--aligned looks for no faces, so it does not go with --landmarks")
+    if given.aligned and given.landmark_models:
+        raise UsageError("--aligned looks for no faces, so it does not go with --landmark-models")
+    if given.landmarks == "dlib" and given.landmark_models:
+        raise UsageError("--landmark-models are those of mediapipe: leave out --landmarks dlib")
     # Heavy imports only now, so that --help and a mistyped option answer at once.
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn

@@ -2,9 +2,10 @@
 
 import time
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
 from rich.console import Console
 
 from ferlit.data.datamodule import ExpressionDataModule
@@ -75,13 +76,21 @@ class SaveSplit(Callback):
 
 
 class WriteResults(Callback):
-    """Prints a test and writes it into the run's folder; writes the predictions of ``predict``."""
+    """Prints a test and writes it into the run's folder; writes the predictions of ``predict``.
+
+    Evaluations apart from the run have a folder of their own, which the logger names.
+    """
 
     def __init__(self) -> None:
         self.console = Console()
+        self.says: dict[str, Any] = {}  # what ``metrics.json`` tells beside the results
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._write(trainer, cast("ExpressionModule", pl_module), is_test=True)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.state.fn == TrainerFn.VALIDATING:  # not within a fit
+            self._write(trainer, cast("ExpressionModule", pl_module), is_test=True)
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._write(trainer, cast("ExpressionModule", pl_module), is_test=False)
@@ -110,5 +119,9 @@ class WriteResults(Callback):
         if by_sequence is not None:
             results["sequence"] = by_sequence
         print_evaluation(results, self.console)
-        write_evaluation(results, predictions, folder)
+        part = "val" if trainer.state.fn == TrainerFn.VALIDATING else "test"
+        total = int(((data.split == part) & (data.labels >= 0)).sum())
+        limits = {"limited": {"images": len(predictions), "of": total}}
+        says = self.says | (limits if len(predictions) < total else {})
+        write_evaluation(results, predictions, folder, says)
         self.console.print(f"results: {folder}", highlight=False, markup=False, soft_wrap=True)

@@ -12,14 +12,14 @@ from rich.console import Console
 from ferlit.errors import FerlitError, UsageError
 from ferlit.evaluation.pooling import summarise, write_confusions
 from ferlit.files import write_json
+from ferlit.runs.record import is_finished
 from ferlit.training.crossval.display import Display, print_results
 from ferlit.training.crossval.options import parse_options, read_seeds, read_systems
-from ferlit.training.crossval.rounds import Rounds, prepare, same_rounds
+from ferlit.training.crossval.rounds import Rounds, check_starts, prepare, same_rounds
 from ferlit.training.crossval.runs import CrossvalRun, plan_runs
 from ferlit.training.crossval.settings import Settings, comparable, resolve
 from ferlit.training.processes.fit import lock
 from ferlit.training.processes.pool import make_slots, run_pool, visible_gpus
-from ferlit.training.record.provenance import is_finished
 
 RESULTS = "results.json"
 _SHOWN_FAILURES = 5  # more would hide the message at the top
@@ -48,6 +48,7 @@ def main(command: str, options: list[str]) -> None:
         config["data"]["init_args"].update(root=None, store=str(store))
         options_of[system] += ["--data.root=null", f"--data.store={store}"]
     rounds = same_rounds(configs)
+    check_starts(configs)
     settings = Settings(
         overlays=known,
         settings={system: comparable(config) for system, config in configs.items()},

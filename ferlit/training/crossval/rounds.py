@@ -13,6 +13,8 @@ from ferlit.data.datamodule import ExpressionDataModule
 from ferlit.data.folds import fold_splits
 from ferlit.data.records import SPLITS
 from ferlit.errors import DataError, UsageError
+from ferlit.runs.people import Training
+from ferlit.runs.seen import ALLOW, count_seen
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,42 @@ def split_rounds(config: Mapping[str, Any]) -> Rounds:
         rounds=tuple(rounds),
         content=hashlib.sha256(content.encode()).hexdigest(),
     )
+
+
+def check_starts(configs: Mapping[str, Mapping[str, Any]]) -> None:
+    """See that no weights that the systems start from have seen whom a round is judged by.
+
+    Args:
+        configs: System -> its whole configuration.
+
+    Raises:
+        UsageError: some have; the message names each round.
+    """
+    problems: dict[str, None] = {}
+    known: dict[str, Training] = {}
+    for config in configs.values():
+        start = config["model"]["init_args"].get("init_from")
+        if start is None or config.get(ALLOW):
+            continue
+        if start not in known:
+            known[start] = Training.read(Path(start))
+        data = _data_module(config)
+        data.setup("fit")
+        for fold in range(data.folds) if data.fold is not None else [None]:
+            data.fold = fold
+            if fold is not None:
+                data.split = fold_splits(data.fold_of, fold, data.folds)
+            for part in ("test", "val"):
+                seen = count_seen(known[start], data, part)
+                if seen.images:
+                    name = "official split" if fold is None else f"fold {fold}"
+                    problems[f"{start}, {name}: in its training, {seen}"] = None
+    if problems:
+        raise UsageError(
+            "--model.init_from: the weights have seen people that judge:\n  "
+            + "\n  ".join(problems)
+            + f"\nstart from weights of other people, or --{ALLOW} true to go on all the same"
+        )
 
 
 def same_rounds(configs: dict[str, dict[str, Any]]) -> Rounds:

@@ -1,15 +1,17 @@
 """The runs of a cross-validation: one system, seed and fold each."""
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ferlit.errors import DataError
 from ferlit.evaluation.pooling import TestedRun, read_predictions
+from ferlit.runs.record import read_run
 from ferlit.training.crossval.rounds import Round, Rounds
 from ferlit.training.processes.fit import Fit
 from ferlit.training.processes.pool import Process
-from ferlit.training.record.provenance import read_run
 
 
 @dataclass(eq=False)
@@ -66,6 +68,12 @@ class CrossvalRun:
         name = "predictions.csv" if self.rounds.part == "test" else "predictions_all.csv"
         return self.fit.folder / name
 
+    def _seen(self) -> dict[str, Any]:
+        """``people`` where the network has seen some of those who judge it."""
+        path = self.fit.folder / "metrics.json"
+        says = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        return {"people": says["people"]} if "people" in says else {}
+
     def _read(self) -> TestedRun:
         predictions = read_predictions(self._table, self.rounds.classes)
         predictions = predictions[predictions["image"].isin(self.round.images)]
@@ -85,6 +93,7 @@ class CrossvalRun:
                 "counts": self.round.counts,
                 "checkpoint": self.fit.checkpoint.relative_to(self.root).as_posix(),
                 "seconds": read_run(self.fit.folder).get("seconds"),
+                **self._seen(),
             },
         )
 

@@ -12,6 +12,7 @@ import yaml
 
 from ferlit.errors import FerlitError
 from ferlit.files import write_json
+from ferlit.runs.settings import with_own_cosine
 from ferlit.training.cli import main as run_fit
 from ferlit.training.processes.parse_only import check_fit
 
@@ -19,6 +20,7 @@ SETTINGS = "crossval.json"
 # What may differ between the runs of one cross-validation: what each run is given on its own, where
 # the data lie (their content is compared), and what changes no result.
 _FREE = (
+    "allow_seen_people",
     "ckpt_path",
     "seed_everything",
     "data.init_args.fold",
@@ -131,7 +133,7 @@ def comparable(config: Mapping[str, Any]) -> dict[str, Any]:
             else:
                 flat[name] = value
 
-    add("", config)
+    add("", with_own_cosine(config))
     if "data" in config and config["data"]["init_args"].get("fold", 0) is None:
         flat["protocol"] = "official split"
     return flat

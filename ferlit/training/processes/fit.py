@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from ferlit.errors import FerlitError
-from ferlit.training.record.provenance import is_finished
+from ferlit.runs.record import is_finished
 
 if sys.platform != "win32":
     import fcntl

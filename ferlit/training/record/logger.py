@@ -58,6 +58,11 @@ class RunLogger(CSVLogger):
             except FileExistsError:
                 number += 1
 
+    def move(self, folder: Path) -> None:
+        """Write into another folder, before anything is written."""
+        self._save_dir, self._name = str(folder.parent.parent), folder.parent.name
+        self._version = folder.name
+
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:

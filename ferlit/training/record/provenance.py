@@ -1,10 +1,8 @@
 """What a run was made with, and whether it came to its end: ``run.json`` in the run's folder."""
 
-import json
 import os
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +10,12 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from ferlit.data.datamodule import ExpressionDataModule
 from ferlit.data.manifest import MANIFEST, checksum
-from ferlit.errors import FerlitError
+from ferlit.runs.record import RUN, is_finished, mark_finished, now, read_run, write_run
 from ferlit.training.callbacks.summary import is_trial, run_folder
 from ferlit.training.record.environment import describe_environment, device_names
 from ferlit.training.record.wandb_logger import WandbRunLogger
 
-RUN = "run.json"
+__all__ = ["RUN", "RecordRun", "is_finished", "mark_finished", "moved", "read_run", "write_run"]
 
 
 class RecordRun(Callback):
@@ -30,6 +28,7 @@ class RecordRun(Callback):
     """
 
     def __init__(self) -> None:
+        self.changed: list[str] = []  # settings that a resumed run has changed, for people
         self._clock = time.time()
         self._earlier = 0.0  # seconds, before the checkpoint that this run goes on from
 
@@ -40,12 +39,13 @@ class RecordRun(Callback):
             return
         folder.mkdir(parents=True, exist_ok=True)
         data = trainer.datamodule  # type: ignore[attr-defined]
-        content: dict[str, Any] = {"command": sys.argv, "started": _now(), "resumed_from": []}
+        content: dict[str, Any] = {"command": sys.argv, "started": now(), "resumed_from": []}
         content |= _seeds_and_data(data) | _devices(trainer) | describe_environment()
         before = read_run(folder)
         checkpoint = trainer.ckpt_path
         if before and checkpoint is not None:
-            resumed = {"checkpoint": str(checkpoint), "at": _now(), "command": before["command"]}
+            resumed = {"checkpoint": str(checkpoint), "at": now(), "command": before["command"]}
+            resumed |= {"changed": self.changed}
             content["started"] = before["started"]
             content["resumed_from"] = [*before.get("resumed_from", []), resumed]
         content |= {"clock": self._clock, "earlier_seconds": round(self._earlier, 1)}
@@ -72,63 +72,6 @@ class RecordRun(Callback):
             state, folder = states.get(callback.state_key), getattr(callback, "dirpath", None)
             if state and folder and Path(folder).resolve() == here:
                 states[callback.state_key] = moved(state, state["dirpath"], folder)
-
-
-def write_run(folder: Path, content: dict[str, Any]) -> None:
-    """Write ``run.json``, whole or not at all."""
-    part = folder / f"{RUN}.part"
-    part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    part.replace(folder / RUN)
-
-
-def read_run(folder: Path) -> dict[str, Any]:
-    """What ``run.json`` says; nothing where there is none or it is damaged."""
-    try:
-        content: dict[str, Any] = json.loads((folder / RUN).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content
-
-
-def mark_finished(folder: Path) -> None:
-    """Note that the fit of a run, and its test where there is one, came to the end."""
-    content = read_run(folder)
-    seconds = time.time() - content.get("clock", time.time()) + content.get("earlier_seconds", 0.0)
-    write_run(folder, content | {"finished": _now(), "seconds": round(seconds, 1)})
-
-
-def is_finished(folder: Path) -> bool:
-    """Whether a run came to its end."""
-    return "finished" in read_run(folder)
-
-
-def check_fold(checkpoint: Path, data: ExpressionDataModule) -> None:
-    """See that the run of a checkpoint had the round of the cross-validation that the data have.
-
-    The network of another round has trained on people of this one's validation and test. Nothing is
-    known of a checkpoint outside a run's folder, or one from other images.
-
-    Args:
-        checkpoint: To go on from, or to evaluate.
-        data: After its setup.
-
-    Raises:
-        FerlitError: the rounds differ.
-    """
-    run = read_run(checkpoint.parent.parent)
-    if run.get("store", {}).get("fingerprint") != data.store.description.fingerprint:
-        return
-    trained, given = (run["fold"], run["folds"]), _fold(data)
-    if trained != given:
-        texts = [
-            "the official split" if fold is None else f"fold {fold} of {folds}"
-            for fold, folds in (trained, given)
-        ]
-        options = "null" if trained[0] is None else f"{trained[0]} --data.folds={trained[1]}"
-        raise FerlitError(
-            f"{checkpoint} was trained in {texts[0]}, and the data are those of {texts[1]}: it has "
-            f"seen people that would be tested; give --data.fold={options}"
-        )
 
 
 def moved(state: dict[str, Any], old: str, new: str) -> dict[str, Any]:
@@ -184,7 +127,3 @@ def _devices(trainer: Trainer) -> dict[str, Any]:
         "processes": trainer.world_size,
         "precision": trainer.precision,
     }
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

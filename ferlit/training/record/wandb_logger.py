@@ -121,6 +121,7 @@ class WandbRunLogger(RunLogger):
         content: dict[str, Any] = {
             f"test/{level}_{name}": value
             for level, values in metrics.items()
+            if level in ("image", "sequence")
             for name, value in values.items()
             if isinstance(value, int | float)
         }

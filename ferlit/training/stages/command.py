@@ -18,6 +18,7 @@ from ferlit.configurations import find_config
 from ferlit.errors import FerlitError, UsageError
 from ferlit.files import write_json
 from ferlit.options import without_option
+from ferlit.runs.seen import ALLOW
 from ferlit.training.processes.fit import Fit
 from ferlit.training.processes.parse_only import check_fit
 from ferlit.training.stages.plan import (
@@ -130,7 +131,7 @@ def pairs(options: Sequence[str]) -> dict[str, str]:
     rest = list(options)
     while rest:
         option, equals, value = rest.pop(0).partition("=")
-        if not option.startswith("--") or "." not in option:
+        if not option.startswith("--") or ("." not in option and option != f"--{ALLOW}"):
             raise UsageError(f"unknown option {option}; ferlit stages --help lists them")
         if not equals:
             if not rest or rest[0].startswith("--"):

@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from ferlit.errors import FerlitError
+from ferlit.runs.record import read_run
 from ferlit.training.processes.fit import Fit
 from ferlit.training.processes.pool import run_pool
-from ferlit.training.record.provenance import read_run
 
 # Of what a fit prints: its data, the weights that it took and left, its epochs, and its test.
 _TOLD = re.compile(

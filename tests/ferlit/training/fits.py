@@ -18,6 +18,7 @@ def fit_options(store: Path, runs: Path, *more: str) -> list[str]:
         "--data.folds=4",
         "--data.num_workers=0",
         "--data.tuples_per_batch=6",
+        "--model.lr_scheduler.T_max=60",  # so that a fit may stop early and go on
         "--model.backbone=tests.ferlit.tiny.TinyBackbone",
         f"--trainer.logger.save_dir={runs}",
         "--trainer.accelerator=cpu",

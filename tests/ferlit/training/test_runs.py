@@ -173,8 +173,11 @@ def test_a_finished_run_is_evaluated_again(
     options = fit_options(store.folder, run.parent.parent, "--ckpt_path=best")
     assert main([command, *options[1:]]) == 0
     assert (run / "metrics.json").read_text() == before
-    if command == "predict":
+    if command == "predict":  # by its own network and settings: they are the run's
         assert len(pd.read_csv(run / "predictions_all.csv")) == len(store.records)
+    else:
+        (folder,) = (run / "evaluations").glob(f"{command}_best_*")
+        assert (folder / "metrics.json").is_file()
 
 
 def test_a_checkpoint_given_by_its_file_is_tested_in_a_folder_of_its_own(
@@ -184,8 +187,11 @@ def test_a_checkpoint_given_by_its_file_is_tested_in_a_folder_of_its_own(
         store.folder, tmp_path, f"--ckpt_path={run / 'checkpoints' / 'best.ckpt'}"
     )
     assert main(["test", *options[1:]]) == 0
-    again = tmp_path / "ckplus" / "version_0" / "metrics.json"
-    assert again.read_text() == (run / "metrics.json").read_text()
+    assert not any(tmp_path.iterdir())
+    (folder,) = (run / "evaluations").glob("test_best_*")
+    again = json.loads((folder / "metrics.json").read_text())
+    whole = json.loads((run / "metrics.json").read_text())
+    assert {level: again[level] for level in whole} == whole
 
 
 def stop_in_an_epoch(store: Store, runs: Path, sign: signal.Signals) -> tuple[Path, int, str]:

@@ -3,7 +3,6 @@
 import shutil
 import sys
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -176,13 +175,25 @@ def test_int8_is_calibrated_on_the_people_that_the_network_trained_on(
 def test_int8_needs_the_split_of_the_training(
     exported: Exported, store: Store, tmp_path: Path
 ) -> None:
-    alone = Origin.of(Path(shutil.copy(exported.checkpoint, tmp_path)))
+    alone = Path(shutil.copy(exported.checkpoint, tmp_path / "alone.ckpt"))
+    here, there = (
+        LabelledFaces(store.folder, exported.network, Origin.of(checkpoint)).rows("train")
+        for checkpoint in (exported.checkpoint, alone)
+    )
+    assert np.array_equal(here, there)
+    content = torch.load(alone, weights_only=True)
+    del content["people"]  # as in checkpoints of earlier versions
+    torch.save(content, alone)
     with pytest.raises(DataError, match="it is not known which of its faces trained"):
-        LabelledFaces(store.folder, exported.network, alone)
-    origin = Origin.of(exported.checkpoint)
+        LabelledFaces(store.folder, exported.network, Origin.of(alone))
+    run = shutil.copytree(exported.checkpoint.parent.parent, tmp_path / "run")
+    shutil.copy(alone, run / "checkpoints" / "best.ckpt")
+    origin = Origin.of(run / "checkpoints" / "best.ckpt")
+    assert np.array_equal(LabelledFaces(store.folder, exported.network, origin).rows("train"), here)
     swapped = origin.split.replace({"split": {"train": "test", "test": "train"}})
+    swapped.to_csv(run / "split.csv", index=False)
     with pytest.raises(DataError, match="its folds are not those of the training"):
-        LabelledFaces(store.folder, exported.network, replace(origin, split=swapped))
+        LabelledFaces(store.folder, exported.network, origin)
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "model.pt2"])

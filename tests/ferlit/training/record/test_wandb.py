@@ -175,7 +175,8 @@ def test_an_evaluation_leaves_the_configuration_of_the_fit(run: Path, store: Sto
     arguments = options(store.folder, run.parent.parent, "--ckpt_path=best", "--seed_everything=5")
     assert main(["validate", *arguments[1:]]) == 0
     assert (run / "config.yaml").read_text() == before
-    assert yaml.safe_load((run / "config_validate.yaml").read_text())["seed_everything"] == 5
+    (evaluation,) = (run / "evaluations").iterdir()
+    assert yaml.safe_load((evaluation / "config.yaml").read_text())["seed_everything"] == 5
 
 
 def test_without_an_account_the_message_names_the_way_out(

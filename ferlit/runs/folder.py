@@ -1,0 +1,110 @@
+"""The folder of a run: the names in it, and how to find it around a checkpoint."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from ferlit.errors import DataError, FerlitError
+
+CONFIG, SPLIT_TABLE = "config.yaml", "split.csv"
+CHECKPOINTS, BEST, LAST = "checkpoints", "best.ckpt", "last.ckpt"
+EVALUATIONS = "evaluations"  # those apart from the run's own test, a folder each
+CONFIGURATION = "configuration"  # in a checkpoint: the whole configuration of its fit
+
+
+def run_around(checkpoint: Path) -> Path | None:
+    """The folder of the run that a checkpoint lies in; None where it lies elsewhere.
+
+    >>> run_around(Path("runs/ckplus/version_0/checkpoints/best.ckpt")).name
+    'version_0'
+    >>> run_around(Path("best.ckpt")) is None
+    True
+    """
+    folder = checkpoint.absolute().parent
+    return folder.parent if folder.name == CHECKPOINTS else None
+
+
+def find_checkpoint(place: Path, name: str = BEST) -> Path:
+    """The checkpoint that a run's folder, or a checkpoint's own path, means.
+
+    Args:
+        place: The folder of a run, or a checkpoint.
+        name: Which one of a run.
+
+    Raises:
+        FerlitError: there is none; the message says what is there.
+    """
+    if place.is_file():
+        return place
+    checkpoint = place / CHECKPOINTS / name
+    if checkpoint.is_file():
+        return checkpoint
+    if not place.is_dir():
+        raise FerlitError(f"{place}: there is no such run or checkpoint")
+    found = sorted((place / CHECKPOINTS).glob("*.ckpt")) or sorted(
+        place.rglob(f"{CHECKPOINTS}/{name}"), key=lambda path: path.stat().st_mtime, reverse=True
+    )
+    if not found:
+        raise FerlitError(f"{place}: not the folder of a run, it has no {CHECKPOINTS}/{name}")
+    hint = found[0] if found[0].parent.parent == place else found[0].parent.parent
+    raise FerlitError(f"{place}: it has no {CHECKPOINTS}/{name}; do you mean {hint}?")
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint; its weights stay on the disk until they are used.
+
+    Raises:
+        FerlitError: it is missing or none.
+    """
+    if not path.is_file():
+        raise FerlitError(f"{path}: there is no such checkpoint")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # a foreign or damaged file fails in many ways
+        raise FerlitError(
+            f"{path}: not a checkpoint that loads safely ({type(error).__name__}); it is damaged "
+            "or of another program"
+        ) from error
+    if not isinstance(content, dict):
+        raise FerlitError(f"{path}: a {type(content).__name__}, not a checkpoint")
+    return content
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A configuration.
+
+    Raises:
+        DataError: the file cannot be read or is none.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise DataError(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: not a table of options")
+    return content
+
+
+def config_of(checkpoint: Path, content: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of the configuration that a checkpoint was made with.
+
+    It says so itself; one of an earlier version is told by ``config.yaml`` of its run, or else
+    knows the part of its network alone.
+
+    Args:
+        checkpoint: The file.
+        content: See `read_checkpoint`.
+    """
+    if isinstance(content.get(CONFIGURATION), dict):
+        return dict(content[CONFIGURATION])
+    run = run_around(checkpoint)
+    if run is not None and (run / CONFIG).is_file():
+        return read_config(run / CONFIG)
+    known = content.get("hyper_parameters") or {}
+    if "_class_path" not in known:
+        return {}
+    arguments = {name: value for name, value in known.items() if not name.startswith("_")}
+    return {"model": {"class_path": known["_class_path"], "init_args": arguments}}

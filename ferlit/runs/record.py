@@ -1,0 +1,42 @@
+"""``run.json``: what a run was made with, and whether it came to its end."""
+
+import json
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ferlit.files import write_json
+
+RUN = "run.json"
+
+
+def write_run(folder: Path, content: dict[str, Any]) -> None:
+    """Write ``run.json``, whole or not at all."""
+    write_json(folder / RUN, content)
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """What ``run.json`` says; nothing where there is none or it is damaged."""
+    try:
+        content = json.loads((folder / RUN).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def mark_finished(folder: Path) -> None:
+    """Note that the fit of a run, and its test where there is one, came to the end."""
+    content = read_run(folder)
+    seconds = time.time() - content.get("clock", time.time()) + content.get("earlier_seconds", 0.0)
+    write_run(folder, content | {"finished": now(), "seconds": round(seconds, 1)})
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a run came to its end."""
+    return "finished" in read_run(folder)
+
+
+def now() -> str:
+    """The time in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

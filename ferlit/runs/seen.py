@@ -1,0 +1,217 @@
+"""Whether a network has seen those whom it is to be judged by."""
+
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferlit.data.datamodule import ExpressionDataModule
+from ferlit.errors import FerlitError
+from ferlit.runs.people import Hashes, Split, Training, hash_each
+
+logger = logging.getLogger(__name__)
+ALLOW = "allow_seen_people"  # the option that overrides a refusal
+# Validation people chose the checkpoint, so a test on them flatters as well.
+_SHOWN: dict[str, tuple[str, ...]] = {"val": ("train",), "test": ("train", "val")}
+_DONE = {"val": "trained on", "test": "trained or validated on"}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Who of a part of the data a network has seen in its training.
+
+    Args:
+        part: "val" or "test".
+        of: Labelled images of the part.
+        images: Those of them that it has seen, or whose person it has.
+        people: The persons among them who have a name.
+        unknown: Checkpoints of which nobody can tell whom they have seen.
+    """
+
+    part: Literal["val", "test"]
+    of: int
+    images: int
+    people: int
+    unknown: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        people = f" ({self.people} people)" if self.people else ""
+        verb = "tested" if self.part == "test" else "validation"
+        return f"{self.images} of {self.of} {verb} images{people} were {_DONE[self.part]}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``metrics.json`` says of it."""
+        return asdict(self) | {"unknown": list(self.unknown)}
+
+
+def count_seen(
+    training: Training, data: ExpressionDataModule, part: Literal["val", "test"]
+) -> Seen:
+    """Count the images of a part whose person, or which themselves, a network has seen.
+
+    Args:
+        training: Whom it has seen.
+        data: After its setup.
+        part: The part.
+    """
+    here = Split.of(data)
+    rows = np.flatnonzero((data.split == part) & (data.labels >= 0))
+    records = data.store.records.iloc[rows]
+    persons, images = (hash_each(records[name].tolist()) for name in ("identity", "image"))
+    is_named = (records["identity"] != "").to_numpy(bool)
+    is_seen = np.zeros(len(rows), dtype=bool)
+    for split in training.splits:
+        if not split.shows_people_of(here):
+            continue
+        is_seen |= is_named & _is_among(persons, split.persons, part)
+        if split.database == here.database:
+            is_seen |= _is_among(images, split.images, part)
+    people = len(set(records["identity"][is_seen]) - {""})
+    return Seen(part, len(rows), int(is_seen.sum()), people, training.unknown)
+
+
+def check_evaluation(
+    checkpoint: Path,
+    training: Training,
+    data: ExpressionDataModule,
+    part: Literal["val", "test"],
+    *,
+    allow: bool = False,
+) -> Seen:
+    """See that nobody whom a checkpoint is judged by was in its training.
+
+    Args:
+        checkpoint: The file, for the message.
+        training: Whom it has seen.
+        data: After its setup.
+        part: "test", or "val": nobody of its training people.
+        allow: Only warn.
+
+    Raises:
+        FerlitError: some were.
+    """
+    here, seen = Split.of(data), count_seen(training, data, part)
+    _warn_of_unknown(checkpoint, seen)
+    if not seen.images:
+        return seen
+    own = training.splits[0]
+    before = Training(training.splits[1:])
+    if own.is_same(here) and not count_seen(before, data, part).images:
+        logger.warning(
+            "%s: %s: %s itself has them in several parts", checkpoint, seen, data.source_name
+        )
+        return seen
+    is_moved = own.database == here.database and own.title != here.title
+    reason = (
+        f"{checkpoint} was trained in {own.title}, and the data are those of {here.title}: {seen}"
+        if is_moved
+        else f"{checkpoint}: {seen} ({_why(own, here)})"
+    )
+    remedy = f"give {own.options}" if is_moved else "give the data of its training"
+    _refuse(f"{reason}; {remedy}", allow=allow)
+    return seen
+
+
+def check_resume(
+    checkpoint: Path, training: Training, data: ExpressionDataModule, *, allow: bool = False
+) -> None:
+    """See that a fit goes on with the split that it was begun with.
+
+    Args:
+        checkpoint: What it goes on from, for the message.
+        training: Whom it has seen.
+        data: After its setup.
+        allow: Only warn.
+
+    Raises:
+        FerlitError: the split is another one.
+    """
+    if not training.splits:
+        logger.warning(
+            "%s does not say which people it was trained on (it is of an earlier version), so it "
+            "cannot be checked that the split is the same",
+            checkpoint,
+        )
+        return
+    own, here = training.splits[0], Split.of(data)
+    if own.is_same(here):
+        return
+    seen = count_seen(training, data, "test")
+    counts = f": {seen}" if seen.images else ""
+    if own.database == here.database and own.title != here.title:
+        text = (
+            f"{checkpoint} was trained in {own.title}, and the data are those of {here.title}"
+            f"{counts}; give {own.options}"
+        )
+    else:
+        text = (
+            f"{checkpoint} was trained with another split ({_why(own, here)}){counts}; give the "
+            f"data of its training, or start a new run from its weights: --model.init_from "
+            f"{checkpoint}"
+        )
+    _refuse(text, allow=allow)
+
+
+def check_start(
+    checkpoint: Path, training: Training, data: ExpressionDataModule, *, allow: bool = False
+) -> Seen:
+    """See that the weights that a fit starts from have not seen whom it will be judged by.
+
+    Args:
+        checkpoint: What ``--model.init_from`` names.
+        training: Whom it has seen.
+        data: After its setup.
+        allow: Only warn.
+
+    Returns:
+        Who of the test part it has seen.
+
+    Raises:
+        FerlitError: it has seen people of the test or, in its training, of the validation part.
+    """
+    tested, validated = (count_seen(training, data, part) for part in ("test", "val"))
+    _warn_of_unknown(checkpoint, tested)
+    found = [str(seen) for seen in (tested, validated) if seen.images]
+    if found:
+        _refuse(
+            f"--model.init_from {checkpoint}: in its training, {' and '.join(found)}; start from "
+            "weights of other people, or of the same split",
+            allow=allow,
+        )
+    return tested
+
+
+def _is_among(names: Hashes, parts: Any, part: str) -> NDArray[np.bool_]:
+    shown = [parts[name] for name in _SHOWN[part] if name in parts]
+    return np.isin(names, np.concatenate(shown)) if shown else np.zeros(len(names), bool)
+
+
+def _why(own: Split, here: Split) -> str:
+    if own.database != here.database:
+        return f"it was trained on {own.database}, whose people those of {here.database} are"
+    if own.fingerprint != here.fingerprint:
+        return f"{own.title}, of a store that was made from other files or in another way"
+    return f"{own.title} of the same store, whose identities were changed since"
+
+
+def _warn_of_unknown(checkpoint: Path, seen: Seen) -> None:
+    for name in seen.unknown:
+        which = "it" if name == str(checkpoint) else f"{name}, which it began with,"
+        logger.warning(
+            "%s: whom %s was trained on is not known (an earlier version, or another program, made "
+            "it), so it cannot be checked that they are other people than those of the %s part",
+            checkpoint,
+            which,
+            "test" if seen.part == "test" else "validation",
+        )
+
+
+def _refuse(text: str, *, allow: bool) -> None:
+    if not allow:
+        raise FerlitError(
+            f"{text}, or --{ALLOW} true to go on all the same, which the results will say"
+        )
+    logger.warning("%s (--%s true: going on)", text, ALLOW)

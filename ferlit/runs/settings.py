@@ -1,0 +1,96 @@
+"""How the settings of two fits differ, by name."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+_COSINE = "torch.optim.lr_scheduler.CosineAnnealingLR"
+_OWN_COSINE = "ferlit.training.CosineAnnealingLR"
+
+
+class Change(NamedTuple):
+    """A setting with another value.
+
+    Args:
+        name: Without ``init_args``, as on the command line.
+        old: What it was.
+        new: What it is.
+    """
+
+    name: str
+    old: Any
+    new: Any
+
+    def __str__(self) -> str:
+        return f"{self.name}: {_short(self.old)} there, {_short(self.new)} now"
+
+
+def changes(old: Any, new: Any, name: str = "") -> list[Change]:
+    """What differs; settings that only one of the two versions of ferlit knows do not count.
+
+    Args:
+        old: A configuration, or a part of one.
+        new: Another.
+        name: Of the part.
+
+    >>> old = {"lr": {"class_path": "SGD", "init_args": {"lr": 0.1, "nesterov": False}}}
+    >>> new = {"lr": {"class_path": "SGD", "init_args": {"lr": 0.2, "dampening": 0}}, "more": 1}
+    >>> [str(change) for change in changes(old, new)]
+    ['lr.lr: 0.1 there, 0.2 now']
+    """
+    if not isinstance(old, Mapping) or not isinstance(new, Mapping):
+        return [] if _same(old, new) else [Change(name, old, new)]
+    if old.get("class_path") != new.get("class_path"):
+        return [Change(name, old, new)]
+    found: list[Change] = []
+    for key in old.keys() & new.keys():
+        inner = name if key == "init_args" else f"{name}.{key}".lstrip(".")
+        found += changes(old[key], new[key], inner)
+    return sorted(found, key=lambda change: change.name)
+
+
+def named(found: Iterable[Change], names: Iterable[str]) -> list[Change]:
+    """Those of some names, or below them."""
+    chosen = tuple(names)
+    return [
+        change
+        for change in found
+        if any(change.name == name or change.name.startswith(f"{name}.") for name in chosen)
+    ]
+
+
+def with_own_cosine(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration whose cosine over all epochs is written as the shipped ones write it now.
+
+    >>> old = {"class_path": _COSINE, "init_args": {"T_max": 60, "eta_min": 0.0, "last_epoch": -1}}
+    >>> config = {"model": {"init_args": {"lr_scheduler": old}}, "trainer": {"max_epochs": 60}}
+    >>> with_own_cosine(config)["model"]["init_args"]["lr_scheduler"]["init_args"]
+    {'T_max': None, 'eta_min': 0.0}
+    """
+    model = config.get("model") or {}
+    arguments = model.get("init_args") or {}
+    schedule = arguments.get("lr_scheduler")
+    epochs = (config.get("trainer") or {}).get("max_epochs")
+    if not isinstance(schedule, Mapping):
+        return dict(config)
+    given = schedule.get("init_args") or {}
+    if schedule.get("class_path") != _COSINE or given.get("T_max") != epochs:
+        return dict(config)
+    own = {
+        "class_path": _OWN_COSINE,
+        "init_args": {"T_max": None, "eta_min": given.get("eta_min", 0.0)},
+    }
+    return {**config, "model": {**model, "init_args": {**arguments, "lr_scheduler": own}}}
+
+
+def _same(old: Any, new: Any) -> bool:
+    if isinstance(old, list | tuple) and isinstance(new, list | tuple):
+        return len(old) == len(new) and all(
+            not changes(one, other) for one, other in zip(old, new, strict=True)
+        )
+    return bool(old == new)
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, Mapping) and "class_path" in value:
+        return str(value["class_path"]).rpartition(".")[2]
+    return str(value)

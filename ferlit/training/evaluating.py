@@ -1,0 +1,265 @@
+"""Evaluations apart from the run's own test: their configuration, their place, what they say."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ferlit.data.datamodule import ExpressionDataModule
+from ferlit.data.manifest import checksum
+from ferlit.errors import DataError, FerlitError, UsageError
+from ferlit.runs.folder import (
+    BEST,
+    EVALUATIONS,
+    run_around,
+)
+from ferlit.runs.people import Split
+from ferlit.runs.record import read_run
+from ferlit.runs.seen import Seen
+from ferlit.runs.settings import Change, changes, named
+from ferlit.training.modules import PREPROCESSING
+
+logger = logging.getLogger(__name__)
+# What an evaluation may set otherwise than the training, by command.
+_LIMITS = {"test": "test", "validate": "val", "predict": "predict"}
+_USED = (
+    "data.equalize",
+    "data.fit_plane",
+    "data.fold",
+    "data.folds",
+    "model.flip_average",
+    "trainer.fast_dev_run",
+    "trainer.precision",
+)
+# Where it runs and where the data are, which are compared by what is in them.
+_FREE = (
+    "allow_seen_people",
+    "checkpoint",
+    "ckpt_path",
+    "data.database",
+    "data.eval_batch_size",
+    "data.landmarks",
+    "data.num_workers",
+    "data.reader",
+    "data.root",
+    "data.store",
+    "model.compile",
+    "model.init_from",
+    "seed_everything",
+    "trainer.accelerator",
+    "trainer.benchmark",
+    "trainer.callbacks",
+    "trainer.default_root_dir",
+    "trainer.detect_anomaly",
+    "trainer.deterministic",
+    "trainer.devices",
+    "trainer.enable_autolog_hparams",
+    "trainer.enable_checkpointing",
+    "trainer.enable_model_summary",
+    "trainer.enable_progress_bar",
+    "trainer.inference_mode",
+    "trainer.log_every_n_steps",
+    "trainer.logger",
+    "trainer.model_registry",
+    "trainer.num_nodes",
+    "trainer.plugins",
+    "trainer.profiler",
+    "trainer.strategy",
+    "verbose",
+    "weights_only",
+)
+_NETWORK = ("model.backbone", "model.branches")  # with all below
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An evaluation before it runs.
+
+    Args:
+        command: "test", "validate" or "predict".
+        checkpoint: What is evaluated.
+        changed: Settings that are not those of the training.
+        config: The configuration in force, plain.
+    """
+
+    command: str
+    checkpoint: Path
+    changed: tuple[Change, ...] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+    def says(self, data: ExpressionDataModule, seen: Seen | None) -> dict[str, Any]:
+        """What ``metrics.json`` says of it beside the results.
+
+        Args:
+            data: After its setup.
+            seen: Who of the data the network has seen.
+        """
+        store, changed = data.store.description, self.changed
+        return {
+            "command": self.command,
+            "checkpoint": str(self.checkpoint.absolute()),
+            "checkpoint_sha256": checksum(self.checkpoint),
+            "store": {
+                "folder": str(data.store.folder.resolve()),
+                "database": store.database,
+                "fingerprint": store.fingerprint,
+            },
+            "split": Split.of(data).title,
+            "settings": self._settings(),
+            "changed": {c.name: {"training": c.old, "here": c.new} for c in changed},
+            "people": None if seen is None else seen.to_dict(),
+        }
+
+    def folder(self, data: ExpressionDataModule, says: Mapping[str, Any]) -> Path:
+        """Where its results go: the same place for the same evaluation, and for no other.
+
+        Args:
+            data: After its setup.
+            says: What `says` gave.
+        """
+        run = run_around(self.checkpoint)
+        if self._is_of_the_run(data) and run is not None:
+            return run
+        what = {key: value for key, value in says.items() if key != "checkpoint"}
+        what["store"] = {**says["store"], "folder": None}
+        digest = hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode())
+        split = Split.of(data)
+        for parts in (split.persons, split.images):
+            for name in sorted(parts):
+                digest.update(parts[name].tobytes())
+        name = f"{self.command}_{self.checkpoint.stem}_{digest.hexdigest()[:8]}"
+        return (run or self.checkpoint.absolute().parent) / EVALUATIONS / name
+
+    def _settings(self) -> dict[str, Any]:
+        data, model, trainer = (
+            self.config.get(name) or {} for name in ("data", "model", "trainer")
+        )
+        options, network = data.get("init_args") or {}, model.get("init_args") or {}
+        limit = f"limit_{_LIMITS[self.command]}_batches"
+        return {
+            "equalize": options.get("equalize"),
+            "fit_plane": options.get("fit_plane"),
+            "flip_average": network.get("flip_average"),
+            "precision": trainer.get("precision"),
+            limit: trainer.get(limit),
+        }
+
+    def _is_of_the_run(self, data: ExpressionDataModule) -> bool:
+        """Whether these are the run's predictions: of its best network, store and settings."""
+        run = run_around(self.checkpoint)
+        if self.command != "predict" or run is None or self.checkpoint.name != BEST:
+            return False
+        store = read_run(run).get("store") or {}
+        is_same_store = store.get("fingerprint") == data.store.description.fingerprint
+        return is_same_store and not self.changed
+
+
+def compare(
+    command: str,
+    checkpoint: Path,
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    *,
+    is_of_run: bool,
+) -> Plan:
+    """Compare the settings of an evaluation with those of the training.
+
+    Args:
+        command: "test", "validate" or "predict".
+        checkpoint: What is evaluated.
+        old: The configuration of its training.
+        new: That of the command.
+        is_of_run: Whether the configuration is that of the run, with options of the command line
+            over it; one from elsewhere may well differ in what an evaluation does not use.
+
+    Raises:
+        FerlitError: the checkpoint is of another network.
+        UsageError: an option has no effect on an evaluation.
+    """
+    found = changes(_comparable(old), _comparable(new))
+    network = _of_network(found)
+    if network:
+        raise FerlitError(
+            f"{checkpoint} is of another network than the configuration:\n  "
+            + "\n  ".join(map(str, network))
+            + f"\n`ferlit {command} {_place(checkpoint)}` needs no configuration"
+        )
+    used = named(found, [*_USED, f"trainer.limit_{_LIMITS[command]}_batches"])
+    free = named(found, _FREE)
+    unused = [change for change in found if change not in [*used, *free]]
+    if unused and is_of_run:
+        names = "\n  ".join(map(str, unused))
+        raise UsageError(f"these options have no effect on {command}; leave them out:\n  {names}")
+    if unused:
+        logger.warning(
+            "%s does not use these settings, which differ from those of the training:\n  %s",
+            *(command, "\n  ".join(map(str, unused))),
+        )
+    if used:
+        logger.warning("other settings than in training:\n  %s", "\n  ".join(map(str, used)))
+    config = json.loads(json.dumps(new, default=str))
+    for change in unused:
+        _put(config, change.name.split("."), change.old)
+    return Plan(command, checkpoint, tuple(used), config)
+
+
+def is_of_system(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
+    """How the network of one configuration differs from that of another."""
+    return _of_network(changes(_comparable(old), _comparable(new)))
+
+
+def check_classes(checkpoint: Path, content: Mapping[str, Any], classes: list[str]) -> None:
+    """See that data have the classes of a checkpoint, in its order.
+
+    Raises:
+        DataError: they have not; its outputs would be taken for other expressions.
+    """
+    own = (content.get("hyper_parameters") or {}).get("classes")
+    if own is not None and list(own) != list(classes):
+        raise DataError(
+            f"{checkpoint} knows the classes {', '.join(own)}, and the data have "
+            f"{', '.join(classes)}; give data of the database that it was trained on"
+        )
+
+
+def changed_preprocessing(content: Mapping[str, Any], data: ExpressionDataModule) -> list[Change]:
+    """How the faces of data are made otherwise than those that a checkpoint was trained on.
+
+    Args:
+        content: Of the checkpoint.
+        data: After its setup.
+    """
+    old = (content.get(PREPROCESSING) or {}).get("landmarks")
+    new = data.preprocessing["landmarks"]
+    if old in (None, new):
+        return []
+    change = Change("landmarks of the store", old, new)
+    logger.warning("other settings than in training:\n  %s", change)
+    return [change]
+
+
+def _comparable(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration without the class of its data: images are evaluated one by one."""
+    data = config.get("data")
+    if not isinstance(data, Mapping):
+        return dict(config)
+    return {**config, "data": {"init_args": data.get("init_args") or {}}}
+
+
+def _of_network(found: list[Change]) -> list[Change]:
+    whole = ("model", "model.metric_loss")
+    return [change for change in found if change.name in whole or named([change], _NETWORK)]
+
+
+def _place(checkpoint: Path) -> Path:
+    return run_around(checkpoint) or checkpoint
+
+
+def _put(config: Any, names: list[str], value: Any) -> None:
+    """Set a setting by its name without ``init_args``."""
+    for name in names[:-1]:
+        config = config[name] if name in config else config["init_args"][name]
+    (config if names[-1] in config else config.get("init_args", config))[names[-1]] = value

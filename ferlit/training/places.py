@@ -1,0 +1,134 @@
+"""Runs that a command line names: by their folder, as the newest, and those that failed at once."""
+
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ferlit.errors import FerlitError, UsageError
+from ferlit.options import option_values
+from ferlit.runs.folder import (
+    BEST,
+    CHECKPOINTS,
+    CONFIG,
+    EVALUATIONS,
+    LAST,
+    SPLIT_TABLE,
+    config_of,
+    find_checkpoint,
+    read_checkpoint,
+    read_config,
+    run_around,
+)
+from ferlit.runs.record import RUN, read_run
+from ferlit.training.evaluating import is_of_system
+from ferlit.training.record.wandb_logger import WANDB
+
+logger = logging.getLogger(__name__)
+KEYWORDS = {"last": LAST, "best": BEST}  # the checkpoints of the newest run, by name
+
+
+def run_options(command: str, place: Path, options: Sequence[str], folder: Path) -> list[str]:
+    """The options of an evaluation of a run: its configuration, and those given over it.
+
+    Args:
+        command: "test", "validate" or "predict".
+        place: The run's folder or a checkpoint.
+        options: What follows it.
+        folder: Gets the configuration as a file.
+
+    Raises:
+        FerlitError: there is no checkpoint, or no configuration of it.
+    """
+    given = option_values(options)
+    name = KEYWORDS.get(given.get("ckpt_path", "best"))
+    if name is None:
+        raise UsageError(
+            f"{command} {place}: --ckpt_path {given['ckpt_path']} names another checkpoint; give "
+            "best or last, or leave it out"
+        )
+    checkpoint = find_checkpoint(place, name)
+    run = run_around(checkpoint)
+    if run is not None and (run / CONFIG).is_file():
+        config = read_config(run / CONFIG)
+    else:
+        config = config_of(checkpoint, read_checkpoint(checkpoint))
+    if "trainer" not in config or "data" not in config:
+        raise FerlitError(
+            f"{checkpoint} does not say its configuration, and lies in no folder of a run; give "
+            f"one: ferlit {command} --config FILE --ckpt_path {checkpoint}"
+        )
+    for key in ("ckpt_path", "return_predictions", "weights_only", "verbose"):
+        config.pop(key, None)
+    config["trainer"]["callbacks"] = None  # those of a training have nothing to do here
+    _find_data(config, read_run(run) if run is not None else {}, given)
+    path = folder / CONFIG
+    path.write_text(yaml.safe_dump(config), encoding="utf-8")
+    return [f"--config={path}", *options, f"--ckpt_path={checkpoint}"]
+
+
+def newest_checkpoint(runs: Path, name: str, config: Mapping[str, Any]) -> Path:
+    """The checkpoint ``name`` ("last" or "best") of the newest run that has one.
+
+    Args:
+        runs: Where the runs of that name are.
+        name: "last" or "best".
+        config: The whole configuration of the command.
+
+    Raises:
+        FerlitError: no run below ``runs`` has one, or the newest is of another network.
+    """
+    found = sorted(
+        runs.glob(f"version_*/{CHECKPOINTS}/{KEYWORDS[name]}"),
+        key=lambda path: path.stat().st_mtime,
+        reverse=True,
+    )
+    if not found:
+        raise FerlitError(f"--ckpt_path {name}: no run in {runs} has a checkpoint {name}.ckpt")
+    differences = {
+        path: is_of_system(config_of(path, read_checkpoint(path)), config) for path in found
+    }
+    if differences[found[0]]:
+        own = next((path for path, others in differences.items() if not others), None)
+        hint = "" if own is None else f" (the newest of this one: --ckpt_path {own})"
+        raise FerlitError(
+            f"--ckpt_path {name}: the newest run, {found[0].parent.parent}, is of another network "
+            "than the configuration:\n  "
+            + "\n  ".join(map(str, differences[found[0]]))
+            + f"\ngive its configuration, or the file of another run{hint}"
+        )
+    return found[0]
+
+
+def remove_failed_start(folder: Path) -> None:
+    """Remove the folder of a run or an evaluation that failed before it left anything of use.
+
+    Args:
+        folder: It stays where it holds an epoch, a checkpoint, a table, or what others wrote.
+    """
+    if not folder.is_dir():
+        return
+    names = {path.name for path in folder.iterdir() if not path.name.startswith("events")}
+    if names <= {CONFIG, RUN, SPLIT_TABLE, "hparams.yaml", WANDB}:
+        shutil.rmtree(folder, ignore_errors=True)
+        if folder.parent.name == EVALUATIONS and not any(folder.parent.iterdir()):
+            folder.parent.rmdir()
+
+
+def _find_data(config: dict[str, Any], record: Mapping[str, Any], given: Mapping[str, str]) -> None:
+    """Let other data take the place of the run's, and find its store from any folder."""
+    options = config["data"].get("init_args") or {}
+    names_data = {"data.root", "data.store"} & given.keys()
+    if names_data:
+        if "data.root" not in given:
+            options.update(database=None, reader=None, landmarks="auto")
+        options.update({name: None for name in ("root", "store") if f"data.{name}" not in given})
+        return
+    places = [str(options[name]) for name in ("root", "store") if options.get(name)]
+    store = (record.get("store") or {}).get("folder")
+    if store and Path(store).is_dir() and not all(Path(place).exists() for place in places):
+        logger.info("the data of the run: %s", store)
+        options.update(root=None, store=store, reader=None, landmarks="auto")

@@ -1,0 +1,147 @@
+"""A fit that goes on: with the settings that it was begun with, or with those that may change."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ferlit.data.datamodule import ExpressionDataModule
+from ferlit.errors import FerlitError
+from ferlit.runs.settings import Change, changes, named, with_own_cosine
+from ferlit.training.modules import PREPROCESSING
+
+logger = logging.getLogger(__name__)
+# Where and how far a fit runs, not what it computes; who trains is compared by the people.
+_FREE = (
+    "allow_seen_people",
+    "ckpt_path",
+    "weights_only",
+    "data.database",
+    "data.eval_batch_size",
+    "data.landmarks",
+    "data.num_workers",
+    "data.reader",
+    "data.root",
+    "data.store",
+    "model.compile",
+    "trainer.barebones",
+    "trainer.benchmark",
+    "trainer.default_root_dir",
+    "trainer.detect_anomaly",
+    "trainer.deterministic",
+    "trainer.enable_autolog_hparams",
+    "trainer.enable_checkpointing",
+    "trainer.enable_model_summary",
+    "trainer.enable_progress_bar",
+    "trainer.fast_dev_run",
+    "trainer.inference_mode",
+    "trainer.limit_predict_batches",
+    "trainer.limit_test_batches",
+    "trainer.log_every_n_steps",
+    "trainer.logger",
+    "trainer.model_registry",
+    "trainer.num_sanity_val_steps",
+    "trainer.profiler",
+)
+# These may change, and change the numbers: they are told.
+_TOLD = (
+    "trainer.accelerator",
+    "trainer.callbacks",
+    "trainer.devices",
+    "trainer.max_epochs",
+    "trainer.max_steps",
+    "trainer.max_time",
+    "trainer.min_epochs",
+    "trainer.min_steps",
+    "trainer.num_nodes",
+    "trainer.strategy",
+)
+_FOLDS = ("data.fold", "data.folds")
+_CHOICE = ("checkpoint.monitor", "checkpoint.mode")  # all else of a checkpoint is where and when
+
+
+def check_settings(
+    checkpoint: Path, old: Mapping[str, Any], new: Mapping[str, Any], *, is_split_known: bool
+) -> list[str]:
+    """See that a fit goes on with the settings of its checkpoint, which would win in silence.
+
+    Args:
+        checkpoint: What it goes on from.
+        old: Its configuration, see `ferlit.runs.folder.config_of`.
+        new: That of the command.
+        is_split_known: Whether the people of the split are compared, so that the folds need not be.
+
+    Returns:
+        What has changed and may, a line each.
+
+    Raises:
+        FerlitError: a setting has changed that may not; the message names each.
+    """
+    found = changes(with_own_cosine(old), with_own_cosine(new))
+    free = named(found, [*_FREE, *(_FOLDS if is_split_known else ())])
+    free += [change for change in named(found, ["checkpoint"]) if change.name not in _CHOICE]
+    told = named(found, _TOLD)
+    refused = [change for change in found if change not in [*free, *told]]
+    refused += _changed_callbacks(old, new)
+    if refused:
+        raise FerlitError(
+            f"{checkpoint} was trained with other settings, which a fit that goes on cannot "
+            "change:\n  "
+            + "\n  ".join(map(str, refused))
+            + "\ngive the former ones to go on, or start a new run from its weights: "
+            f"--model.init_from {checkpoint}"
+        )
+    for change in told:
+        if change.name == "trainer.max_epochs" and _is_open(new):
+            logger.warning(
+                "the learning rate falls over all epochs, now %s rather than %s: those so far had "
+                "other rates than in a run of %s from the start",
+                *(change.new, change.old, change.new),
+            )
+    lines = [str(change) for change in told]
+    if lines:
+        logger.info("going on with other settings:\n  %s", "\n  ".join(lines))
+    return lines
+
+
+def check_preprocessing(
+    checkpoint: Path, content: Mapping[str, Any], data: ExpressionDataModule
+) -> None:
+    """See that a fit goes on with faces that are registered as those before.
+
+    Raises:
+        FerlitError: their landmarks are of another source.
+    """
+    old = (content.get(PREPROCESSING) or {}).get("landmarks")
+    new = data.preprocessing["landmarks"]
+    if old not in (None, new):
+        raise FerlitError(
+            f"{checkpoint} was trained on faces with landmarks of {old}, and those of "
+            f"{data.source_name} are of {new}; give the store of its training"
+        )
+
+
+def _changed_callbacks(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
+    """Callbacks with other arguments: some take those of the checkpoint again."""
+    before, now = (_callbacks(config) for config in (old, new))
+    return [
+        change
+        for name in before.keys() & now.keys()
+        for change in changes(before[name], now[name], f"trainer.callbacks.{name}")
+    ]
+
+
+def _callbacks(config: Mapping[str, Any]) -> dict[str, Any]:
+    given = (config.get("trainer") or {}).get("callbacks") or []
+    entries = given if isinstance(given, list) else [given]
+    return {
+        str(entry["class_path"]): entry.get("init_args") or {}
+        for entry in entries
+        if isinstance(entry, Mapping)
+    }
+
+
+def _is_open(config: Mapping[str, Any]) -> bool:
+    schedule = ((config.get("model") or {}).get("init_args") or {}).get("lr_scheduler") or {}
+    given = schedule.get("init_args") or {}
+    return any(name in given and given[name] is None for name in ("T_max", "epochs"))
