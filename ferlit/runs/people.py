@@ -65,7 +65,7 @@ class Split:
     def read(cls, content: Mapping[str, Any]) -> "Split":
         """From a checkpoint."""
         persons, images = (
-            {part: values.numpy() for part, values in content[name].items()}
+            {part: values.numpy().copy() for part, values in content[name].items()}
             for name in ("persons", "images")
         )
         return cls(**{name: content[name] for name in _NAMES}, persons=persons, images=images)
