@@ -38,6 +38,7 @@ class Split:
         folds: Number of rounds; None for the official split.
         persons: Part -> hashes of those who have a name.
         images: Part -> hashes; empty where they are not known (checkpoints of earlier versions).
+        content: Of the store, see `ferlit.data.store.Store.content`; "" where it is not known.
     """
 
     database: str
@@ -46,6 +47,7 @@ class Split:
     folds: int | None
     persons: Mapping[str, Hashes]
     images: Mapping[str, Hashes]
+    content: str = ""
 
     @classmethod
     def of(cls, data: ExpressionDataModule) -> "Split":
@@ -59,6 +61,7 @@ class Split:
             None if data.fold is None else data.folds,
             {part: hashes(set(table["identity"]) - {""}) for part, table in rows.items()},
             {part: hashes(table["image"]) for part, table in rows.items()},
+            data.store.content,
         )
 
     @classmethod
@@ -68,7 +71,8 @@ class Split:
             {part: values.numpy().copy() for part, values in content[name].items()}
             for name in ("persons", "images")
         )
-        return cls(**{name: content[name] for name in _NAMES}, persons=persons, images=images)
+        known = {name: content[name] for name in _NAMES}
+        return cls(**known, persons=persons, images=images, content=content.get("content", ""))
 
     def plain(self) -> dict[str, Any]:
         """For a checkpoint: what loads safely."""
@@ -79,6 +83,7 @@ class Split:
         return {name: getattr(self, name) for name in _NAMES} | {
             "persons": persons,
             "images": images,
+            "content": self.content,
         }
 
     @property
@@ -95,6 +100,10 @@ class Split:
     def shows_people_of(self, other: "Split") -> bool:
         """Whether the names of two splits are those of the same people."""
         return _people_of(self.database) == _people_of(other.database)
+
+    def holds_the_same_data_as(self, other: "Split") -> bool:
+        """Whether faces, labels and persons are the same, as far as both know."""
+        return not (self.content and other.content) or self.content == other.content
 
     def is_same(self, other: "Split") -> bool:
         """Whether the same people and images are in the same parts, as far as both know."""
@@ -215,6 +224,7 @@ def _written(run: Path) -> Split | None:
         record.get("folds"),
         persons,
         {},
+        str(store.get("content", "")),
     )
 
 

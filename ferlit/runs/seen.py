@@ -118,7 +118,7 @@ def check_evaluation(
 def check_resume(
     checkpoint: Path, training: Training, data: ExpressionDataModule, *, allow: bool = False
 ) -> None:
-    """See that a fit goes on with the split that it was begun with.
+    """See that a fit goes on with the split, and the store, that it was begun with.
 
     Args:
         checkpoint: What it goes on from, for the message.
@@ -127,7 +127,7 @@ def check_resume(
         allow: Only warn.
 
     Raises:
-        FerlitError: the split is another one.
+        FerlitError: the split is another one, or faces, labels or persons are.
     """
     if not training.splits:
         logger.warning(
@@ -137,7 +137,7 @@ def check_resume(
         )
         return
     own, here = training.splits[0], Split.of(data)
-    if own.is_same(here):
+    if own.is_same(here) and own.holds_the_same_data_as(here):
         return
     seen = count_seen(training, data, "test")
     counts = f": {seen}" if seen.images else ""
@@ -147,8 +147,9 @@ def check_resume(
             f"{counts}; give {own.options}"
         )
     else:
+        what = "other data" if own.is_same(here) else "another split"
         text = (
-            f"{checkpoint} was trained with another split ({_why(own, here)}){counts}; give the "
+            f"{checkpoint} was trained with {what} ({_why(own, here)}){counts}; give the "
             f"data of its training, or start a new run from its weights: --model.init_from "
             f"{checkpoint}"
         )
@@ -194,6 +195,8 @@ def _why(own: Split, here: Split) -> str:
         return f"it was trained on {own.database}, whose people those of {here.database} are"
     if own.fingerprint != here.fingerprint:
         return f"{own.title}, of a store that was made from other files or in another way"
+    if own.is_same(here):
+        return "of the same files, but faces, labels or persons of the store were changed since"
     return f"{own.title} of the same store, whose identities were changed since"
 
 

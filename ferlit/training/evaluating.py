@@ -106,6 +106,7 @@ class Plan:
                 "folder": str(data.store.folder.resolve()),
                 "database": store.database,
                 "fingerprint": store.fingerprint,
+                "content": data.store.content,
             },
             "split": Split.of(data).title,
             "settings": self._settings(),
@@ -154,6 +155,7 @@ class Plan:
             return False
         store = read_run(run).get("store") or {}
         is_same_store = store.get("fingerprint") == data.store.description.fingerprint
+        is_same_store &= store.get("content", data.store.content) == data.store.content
         return is_same_store and not self.changed
 
 

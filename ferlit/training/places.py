@@ -14,7 +14,6 @@ from ferlit.runs.folder import (
     BEST,
     CHECKPOINTS,
     CONFIG,
-    EVALUATIONS,
     LAST,
     SPLIT_TABLE,
     config_of,
@@ -114,8 +113,10 @@ def remove_failed_start(folder: Path) -> None:
     names = {path.name for path in folder.iterdir() if not path.name.startswith("events")}
     if names <= {CONFIG, RUN, SPLIT_TABLE, "hparams.yaml", WANDB}:
         shutil.rmtree(folder, ignore_errors=True)
-        if folder.parent.name == EVALUATIONS and not any(folder.parent.iterdir()):
-            folder.parent.rmdir()
+        for parent in list(folder.parents)[:2]:  # of the experiment, of all runs
+            if any(parent.iterdir()):
+                break
+            parent.rmdir()
 
 
 def _find_data(config: dict[str, Any], record: Mapping[str, Any], given: Mapping[str, str]) -> None:

@@ -116,6 +116,7 @@ def _seeds_and_data(data: Any) -> dict[str, Any]:
             "database": store.description.database,
             "images": len(store.records),
             "fingerprint": store.description.fingerprint,
+            "content": store.content,
             "manifest_sha256": checksum(manifest) if manifest.is_file() else None,
         },
     }

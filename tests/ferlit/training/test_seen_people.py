@@ -16,8 +16,9 @@ from ferlit.data.databases import DATABASES
 from ferlit.data.databases.synthetic import drawn_like
 from ferlit.data.folds import subject_folds
 from ferlit.data.identities import IDENTITIES
+from ferlit.data.manifest import write_manifest
 from ferlit.data.preparation import prepare_store
-from ferlit.data.store import Store
+from ferlit.data.store import RECORDS, Store
 from ferlit.runs.people import PEOPLE, Training
 from tests.ferlit.training.fits import fit_options
 
@@ -132,6 +133,21 @@ def test_a_store_prepared_anew_has_the_same_people(
     assert metrics["image"] == json.loads((finished / "metrics.json").read_text())["image"]
     assert metrics["evaluation"]["people"]["images"] == 0
     assert metrics["evaluation"]["people"]["unknown"] == []
+
+
+def test_a_fit_does_not_go_on_with_labels_that_were_changed(
+    finished: Path, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = Path(shutil.copytree(store.folder, tmp_path / "other"))
+    records = pd.read_csv(other / RECORDS, dtype=str, keep_default_na=False)
+    train = records.index[records["expression"] == "fear"][0]
+    records.loc[train, "expression"] = "anger"
+    records.to_csv(other / RECORDS, index=False)
+    write_manifest(other)
+    checkpoint = finished / "checkpoints" / "last.ckpt"
+    options = fit_options(other, tmp_path / "runs", f"--ckpt_path={checkpoint}")
+    assert main([*options, "--trainer.max_epochs=2"]) == 1
+    assert "faces, labels or persons of the store were changed since" in capsys.readouterr().err
 
 
 def test_rows_without_persons_are_known_by_their_names(
