@@ -74,6 +74,7 @@ _SILENCED = (
     "does not have many workers",
     "exists and is not empty",
     "The dirpath has changed",
+    "callbacks used to create the checkpoint",
     "LeafSpec",
 )
 
