@@ -92,9 +92,9 @@ class Split:
         fold = "null" if self.fold is None else f"{self.fold} --data.folds={self.folds}"
         return f"--data.fold={fold}"
 
-    def shows_people_of(self, other: "Split") -> bool:
-        """Whether the names of two splits are those of the same people."""
-        return _people_of(self.database) == _people_of(other.database)
+    def shows_people_of(self, database: str) -> bool:
+        """Whether the names in a database are those of the same people."""
+        return _people_of(self.database) == _people_of(database)
 
     def is_same(self, other: "Split") -> bool:
         """Whether the same people and images are in the same parts, as far as both know."""
