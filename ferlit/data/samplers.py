@@ -6,7 +6,7 @@ from typing import Protocol, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import Sampler
+from torch.utils.data import Sampler, SequentialSampler
 
 from ferlit.errors import DataError
 from nmloss.draws import balanced_order
@@ -179,8 +179,10 @@ class SameBatches(Sampler[list[tuple[int, int]]]):
         return iter(self.batches)
 
 
-class ShardSampler(Sampler[int]):
+class ShardSampler(SequentialSampler):
     """Every ``num_replicas``-th image, in order, without padding: each is evaluated once.
+
+    Of a kind that Lightning knows not to shuffle: with ``overfit_batches`` it replaces all others.
 
     Args:
         count: Number of images.

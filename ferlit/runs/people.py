@@ -97,9 +97,9 @@ class Split:
         fold = "null" if self.fold is None else f"{self.fold} --data.folds={self.folds}"
         return f"--data.fold={fold}"
 
-    def shows_people_of(self, other: "Split") -> bool:
-        """Whether the names of two splits are those of the same people."""
-        return _people_of(self.database) == _people_of(other.database)
+    def shows_people_of(self, database: str) -> bool:
+        """Whether the names in a database are those of the same people."""
+        return _people_of(self.database) == _people_of(database)
 
     def holds_the_same_data_as(self, other: "Split") -> bool:
         """Whether faces, labels and persons are the same, as far as both know."""

@@ -57,17 +57,17 @@ def count_seen(
         data: After its setup.
         part: The part.
     """
-    here = Split.of(data)
+    database = data.store.description.database
     rows = np.flatnonzero((data.split == part) & (data.labels >= 0))
     records = data.store.records.iloc[rows]
     persons, images = (hash_each(records[name].tolist()) for name in ("identity", "image"))
     is_named = (records["identity"] != "").to_numpy(bool)
     is_seen = np.zeros(len(rows), dtype=bool)
     for split in training.splits:
-        if not split.shows_people_of(here):
+        if not split.shows_people_of(database):
             continue
         is_seen |= is_named & _is_among(persons, split.persons, part)
-        if split.database == here.database:
+        if split.database == database:
             is_seen |= _is_among(images, split.images, part)
     people = len(set(records["identity"][is_seen]) - {""})
     return Seen(part, len(rows), int(is_seen.sum()), people, training.unknown)

@@ -59,7 +59,9 @@ def named(found: Iterable[Change], names: Iterable[str]) -> list[Change]:
 
 
 def with_own_cosine(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration whose cosine over all epochs is written as the shipped ones write it now.
+    """A configuration whose cosine of torch is written as the shipped ones write it now.
+
+    Its length is then None where it is that of the training.
 
     >>> old = {"class_path": _COSINE, "init_args": {"T_max": 60, "eta_min": 0.0, "last_epoch": -1}}
     >>> config = {"model": {"init_args": {"lr_scheduler": old}}, "trainer": {"max_epochs": 60}}
@@ -73,11 +75,15 @@ def with_own_cosine(config: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(schedule, Mapping):
         return dict(config)
     given = schedule.get("init_args") or {}
-    if schedule.get("class_path") != _COSINE or given.get("T_max") != epochs:
+    if schedule.get("class_path") != _COSINE:
         return dict(config)
+    length = given.get("T_max")
     own = {
         "class_path": _OWN_COSINE,
-        "init_args": {"T_max": None, "eta_min": given.get("eta_min", 0.0)},
+        "init_args": {
+            "T_max": None if length == epochs else length,
+            "eta_min": given.get("eta_min", 0.0),
+        },
     }
     return {**config, "model": {**model, "init_args": {**arguments, "lr_scheduler": own}}}
 

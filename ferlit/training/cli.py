@@ -80,6 +80,7 @@ _SILENCED = (
     "does not have many workers",
     "exists and is not empty",
     "The dirpath has changed",
+    "callbacks used to create the checkpoint",
     "LeafSpec",
 )
 
@@ -289,10 +290,11 @@ class FerlitCLI(LightningCLI):
         elif start is not None:
             training = Training.read(start)
             check_start(start, training, self.datamodule, allow=allow)
-        own = count_seen(Training((Split.of(self.datamodule),)), self.datamodule, "test")
+        here = Split.of(self.datamodule)
+        own = count_seen(Training((here,)), self.datamodule, "test")
         if own.images:
             logger.warning("%s: in its own split, %s", self.datamodule.source_name, own)
-        seen = count_seen(training.then(Split.of(self.datamodule)), self.datamodule, "test")
+        seen = count_seen(training.then(here), self.datamodule, "test")
         if seen.images or seen.unknown:
             self._callback(WriteResults).says = {"people": seen.to_dict()}
 

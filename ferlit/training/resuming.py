@@ -77,7 +77,9 @@ def check_settings(
     Raises:
         FerlitError: a setting has changed that may not; the message names each.
     """
-    found = changes(with_own_cosine(old), with_own_cosine(new))
+    if _schedule(old).get("class_path") != _schedule(new).get("class_path"):
+        old, new = with_own_cosine(old), with_own_cosine(new)
+    found = changes(old, new)
     free = named(found, [*_FREE, *(_FOLDS if is_split_known else ())])
     free += [change for change in named(found, ["checkpoint"]) if change.name not in _CHOICE]
     told = named(found, _TOLD)
@@ -141,7 +143,12 @@ def _callbacks(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _schedule(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    arguments = (config.get("model") or {}).get("init_args") or {}
+    schedule = arguments.get("lr_scheduler")
+    return schedule if isinstance(schedule, Mapping) else {}
+
+
 def _is_open(config: Mapping[str, Any]) -> bool:
-    schedule = ((config.get("model") or {}).get("init_args") or {}).get("lr_scheduler") or {}
-    given = schedule.get("init_args") or {}
+    given = _schedule(config).get("init_args") or {}
     return any(name in given and given[name] is None for name in ("T_max", "epochs"))
