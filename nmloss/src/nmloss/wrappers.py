@@ -16,8 +16,9 @@ NAMES = [
 class CrossBatchMemory(pml.CrossBatchMemory):  # type: ignore[misc]
     """PML's ``CrossBatchMemory`` for the losses of this package as well.
 
-    The members of the memory have no gradient; the query, a member of its own cluster, has one. The
-    state dict also says how far the memory is filled, which PML's forgets; one without it loads too.
+    The members of the memory have no gradient; the query, a member of its own cluster, has one.
+    The state dict also says how far the memory is filled, which PML's does not; one without that
+    loads too.
 
     >>> import torch
     >>> from nmloss import NMTupleClustersLoss
@@ -29,7 +30,9 @@ class CrossBatchMemory(pml.CrossBatchMemory):  # type: ignore[misc]
     def supported_losses() -> list[str]:
         return [*pml.CrossBatchMemory.supported_losses(), *NAMES]
 
-    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+    def _save_to_state_dict(
+        self, destination: dict[str, Any], prefix: str, keep_vars: bool
+    ) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         destination[f"{prefix}queue"] = torch.tensor([self.queue_idx, self.has_been_filled])
 
