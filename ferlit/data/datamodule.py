@@ -21,7 +21,6 @@ from ferlit.data.preparation import prepare_store
 from ferlit.data.records import recordings
 from ferlit.data.samplers import (
     BatchSampler,
-    SameBatches,
     SeededBatches,
     ShardSampler,
     ShuffledBatches,
@@ -249,10 +248,9 @@ class ExpressionDataModule(LightningDataModule):
             tuple_size=sum(self.tuple_size or (1,)),
             current_epoch=self._epoch if self.trainer else None,
         )
-        is_overfit = self.trainer is not None and bool(self.trainer.overfit_batches)  # type: ignore[attr-defined]
         return DataLoader(
             dataset,
-            batch_sampler=SameBatches(batches) if is_overfit else batches,
+            batch_sampler=batches,
             generator=batches.generator,
             collate_fn=Collate(self.tuple_size),
             **self._loader_options(),
@@ -308,9 +306,11 @@ class ExpressionDataModule(LightningDataModule):
         return {"num_workers": self.num_workers, "worker_init_fn": _one_thread}
 
     def _epoch(self) -> int:
-        """The epoch that a training loader starts."""
-        # Not trainer.current_epoch: that is one behind where a fit is resumed.
+        """The epoch whose plan a training loader starts with."""
         assert self.trainer is not None
+        if self.trainer.overfit_batches:  # type: ignore[attr-defined]
+            return 0  # the same batches in every epoch
+        # Not trainer.current_epoch: that is one behind where a fit is resumed.
         progress: Any = self.trainer.fit_loop.epoch_progress.current
         return int(progress.processed)
 

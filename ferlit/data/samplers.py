@@ -155,30 +155,6 @@ class SeededBatches(Sampler[list[tuple[int, int]]]):
             yield list(zip(batch, seeds[:, self.rank].ravel().tolist(), strict=True))
 
 
-class SameBatches(Sampler[list[tuple[int, int]]]):
-    """The batches of the first epoch in every epoch, for ``--trainer.overfit_batches``.
-
-    Lightning only knows how to keep its own samplers from shuffling.
-
-    Args:
-        batches: What is repeated; nobody else may tell it an epoch.
-
-    >>> batches = SameBatches(SeededBatches(ShuffledBatches(9, batch_size=2, seed=0), seed=0))
-    >>> list(batches) == list(batches)
-    True
-    """
-
-    def __init__(self, batches: SeededBatches) -> None:
-        self.batches = batches
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        self.batches.set_epoch(0)
-        return iter(self.batches)
-
-
 class ShardSampler(SequentialSampler):
     """Every ``num_replicas``-th image, in order, without padding: each is evaluated once.
 

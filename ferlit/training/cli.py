@@ -192,9 +192,9 @@ class FerlitCLI(LightningCLI):
         if checkpoint is not None:
             check_epochs(Path(checkpoint), self.content, self.trainer.max_epochs)
         elif not is_trial(self.trainer) and is_first_process():
-            folder = getattr(self.trainer.logger, "log_dir", None)
-            if folder is not None:
-                check_new_run(Path(folder))
+            run = self.trainer.logger
+            if isinstance(run, RunLogger) and run.begun:
+                check_new_run(run.begun)
 
     def before_validate(self) -> None:
         """Meet mistakes in the data, such as another fold than the checkpoint's."""
@@ -327,9 +327,9 @@ class FerlitCLI(LightningCLI):
         try:
             super()._run_subcommand(subcommand)
         except Exception:
-            folder = getattr(self.trainer.logger, "log_dir", None)
-            if folder and is_first_process():
-                remove_failed_start(Path(folder))
+            run = self.trainer.logger
+            if isinstance(run, RunLogger) and run.begun and is_first_process():
+                remove_failed_start(run.begun)
             raise
         except SystemExit as stop:
             # Lightning ends an interrupted run by SystemExit while it handles the

@@ -14,6 +14,7 @@ from ferlit.runs.folder import (
     BEST,
     CHECKPOINTS,
     CONFIG,
+    EVALUATIONS,
     LAST,
     SPLIT_TABLE,
     config_of,
@@ -113,10 +114,8 @@ def remove_failed_start(folder: Path) -> None:
     names = {path.name for path in folder.iterdir() if not path.name.startswith("events")}
     if names <= {CONFIG, RUN, SPLIT_TABLE, "hparams.yaml", WANDB}:
         shutil.rmtree(folder, ignore_errors=True)
-        for parent in list(folder.parents)[:2]:  # of the experiment, of all runs
-            if any(parent.iterdir()):
-                break
-            parent.rmdir()
+        if folder.parent.name == EVALUATIONS and not any(folder.parent.iterdir()):
+            folder.parent.rmdir()
 
 
 def _find_data(config: dict[str, Any], record: Mapping[str, Any], given: Mapping[str, str]) -> None:

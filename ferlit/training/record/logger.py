@@ -58,6 +58,11 @@ class RunLogger(CSVLogger):
             except FileExistsError:
                 number += 1
 
+    @property
+    def begun(self) -> Path | None:
+        """The run's folder; None as long as it has no number, which asking for it would take."""
+        return None if self._version is None else Path(self.log_dir)
+
     def move(self, folder: Path) -> None:
         """Write into another folder, before anything is written."""
         self._save_dir, self._name = str(folder.parent.parent), folder.parent.name

@@ -124,7 +124,6 @@ def test_rows_of_before_stay_when_a_new_column_comes(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_told_by_the_name_of_the_table(tmp_path: Path) -> None:
     logger = RunLogger(tmp_path, "run", tensorboard=False)
-    Path(logger.log_dir).mkdir(parents=True)
     Path(logger.log_dir, "metrics.csv").symlink_to("/dev/full")
     logger.log_metrics({"loss": 1.0}, 0)
     with pytest.raises(FerlitError, match=r"metrics\.csv: it cannot be written \(No space left"):

@@ -67,6 +67,7 @@ def test_the_split_the_store_and_the_seeds_are_recorded(
         "database": "ckplus",
         "images": len(store.records),
         "fingerprint": store.description.fingerprint,
+        "content": store.content,
         "manifest_sha256": checksum(store.folder / MANIFEST),
     }
     assert content["command"][1:3] == ["fit", "--config=ckplus.yaml"]
