@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ferlit.errors import FerlitError, UsageError
 from ferlit.inference.extras import require
-from ferlit.options import add_landmark_models
+from ferlit.options import add_landmark_models, add_trust
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,11 @@ def main(command: str, options: list[str]) -> None:
 
     store = Store.open(given.store) if given.store else None
     recogniser = Recogniser(
-        given.model, given.device, given.landmarks, landmark_models=given.landmark_models
+        given.model,
+        given.device,
+        given.landmarks,
+        landmark_models=given.landmark_models,
+        trust=given.trust,
     )
     paragraphs = describe(recogniser, given.model)
     nearest = None
@@ -143,5 +147,6 @@ def _parser(command: str) -> argparse.ArgumentParser:
         "model was trained with, or mediapipe",
     )
     add_landmark_models(parser)
+    add_trust(parser)
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, ...")
     return parser
