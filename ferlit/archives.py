@@ -3,6 +3,7 @@
 PyTorch writes these checksums (CRC-32) and does not look at them when it reads.
 """
 
+import struct
 import zipfile
 import zlib
 from pathlib import Path
@@ -10,6 +11,17 @@ from typing import Any
 
 from ferlit.errors import DataError
 
+# What Python's reader raises for a damaged archive; a name that is no text is a ValueError.
+UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    OSError,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    IndexError,
+)
 _REMEDY = "take a whole copy of it; a run's last.ckpt or best.ckpt may still be whole"
 
 
@@ -29,13 +41,13 @@ def check_archive(path: Path) -> None:
     ...     torch.save({"weight": torch.ones(3)}, path)
     ...     check_archive(path)
     """
-    if not zipfile.is_zipfile(path):
-        return
     try:
+        if not zipfile.is_zipfile(path):
+            return
         with zipfile.ZipFile(path) as archive:
             check_members(path, archive)
             damaged = archive.testzip()
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError) as error:
+    except UNREADABLE as error:
         raise DataError(f"{path}: damaged ({error}); {_REMEDY}") from error
     if damaged is not None:
         raise DataError(f"{path}: damaged, its part {damaged} has another checksum; {_REMEDY}")

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ferlit.archives import check_archive
+from ferlit.archives import UNREADABLE, check_archive
 from ferlit.errors import FerlitError, UsageError
 from ferlit.inference.trust import check_class_paths
 from ferlit.training.modules import PREPROCESSING, ExpressionModule
@@ -131,8 +131,8 @@ def load_classifier(path: Path, device: str = "cpu", *, trust: Sequence[str] = (
         raise FerlitError(f"{path}: there is no such model; give a checkpoint, .onnx or .pt2")
     with path.open("rb") as file:
         head = file.read(1)
-    members = _members(path)
-    if any(name.endswith("/models/model.json") for name in members):
+    check_archive(path)
+    if any(name.endswith("/models/model.json") for name in _members(path)):
         from ferlit.inference.export.exported import ExportedClassifier
 
         _find_device(device)
@@ -145,7 +145,6 @@ def load_classifier(path: Path, device: str = "cpu", *, trust: Sequence[str] = (
 
 
 def _from_checkpoint(path: Path, device: torch.device, trust: Sequence[str]) -> ModuleClassifier:
-    check_archive(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a foreign file fails in many ways, from KeyError to EOFError
@@ -221,7 +220,7 @@ def _members(path: Path) -> list[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.namelist()
-    except (zipfile.BadZipFile, OSError):
+    except UNREADABLE:
         return []
 
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from ferlit.archives import UNREADABLE
 from ferlit.errors import FerlitError
 
 EXTRA_FILE = "ferlit.json"
@@ -131,7 +132,7 @@ def read_properties(path: Path) -> dict[str, str]:
         raise FerlitError(f"{path}: there is no such file")
     try:
         return _pt2_properties(path) if zipfile.is_zipfile(path) else _onnx_properties(path)
-    except (OSError, ValueError, IndexError, zipfile.BadZipFile, RuntimeError) as error:
+    except UNREADABLE as error:
         raise FerlitError(f"{path}: damaged, or no exported model ({error})") from error
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ferlit.archives import check_archive
+from ferlit.archives import UNREADABLE, check_archive
 from ferlit.errors import DataError
 
 _GRAPH = "models/model.json"
@@ -117,7 +117,7 @@ def read_members(path: Path) -> dict[str, bytes]:
                 if inner in members:
                     raise DataError(f"{path}: damaged, it has two parts of the name {inner}")
                 members[inner] = archive.read(name)
-    except (zipfile.BadZipFile, OSError, EOFError, ValueError, RuntimeError) as error:
+    except UNREADABLE as error:
         raise DataError(f"{path}: damaged ({error})") from error
     if _GRAPH not in members:
         raise DataError(f"{path}: damaged, or no program of torch.export: it has no {_GRAPH}")
