@@ -47,7 +47,8 @@ def main(command: str, options: list[str]) -> None:
         else:
             nearest = NearestFaces(recogniser, given.model, store)
     try:
-        with served(Answers(recogniser, nearest), note(paragraphs), given.host, given.port) as page:
+        answers = Answers(recogniser, nearest)
+        with served(answers, note(paragraphs), given.host, given.port, given.allow_host) as page:
             _warn_if_public(given.host)
             print(f"{page}  (Ctrl-C ends it)", flush=True)
             wait()
@@ -114,7 +115,8 @@ def _warn_if_public(host: str) -> None:
     if not is_local:
         logger.warning(
             "--host %s: whoever reaches this machine can use the page and its model, without a "
-            "password. Browsers give the webcam to pages of localhost or https alone",
+            "password, by its address or a name that --allow-host gives. Browsers give the webcam "
+            "to pages of localhost or https alone",
             host,
         )
 
@@ -133,6 +135,14 @@ def _parser(command: str) -> argparse.ArgumentParser:
         "--host",
         default="127.0.0.1",
         help="address to listen at (default: 127.0.0.1, this machine alone; 0.0.0.0: the network)",
+    )
+    parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="another name of this machine under which browsers may ask for the page, as that of "
+        "a proxy; its addresses need none. May be given several times",
     )
     parser.add_argument(
         "--store",
