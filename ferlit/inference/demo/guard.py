@@ -5,7 +5,8 @@ that it lets point at this machine (DNS rebinding), read its answers.
 """
 
 import ipaddress
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -88,6 +89,21 @@ class Guard:
         if site not in ("none", "same-origin") and not is_visit:
             return "This demo answers no page of another site."
         return ""
+
+
+def guarded(names: frozenset[str]) -> Callable[[Any], AbstractAsyncContextManager[None]]:
+    """What puts a `Guard` before a web application at its start, as its ``lifespan``.
+
+    Gradio's own middlewares, which answer some requests themselves, would stand before one of
+    the application's.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: Any) -> AsyncIterator[None]:
+        app.middleware_stack = Guard(app.middleware_stack, names)
+        yield
+
+    return lifespan
 
 
 def _name(host: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ferlit.inference.demo.answers import Answer
 from ferlit.inference.demo.cards import STYLE
-from ferlit.inference.demo.guard import Guard, own_names
+from ferlit.inference.demo.guard import guarded, own_names
 
 if TYPE_CHECKING:
     import gradio
@@ -99,7 +99,6 @@ def served(
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
         os.environ["GRADIO_TEMP_DIR"] = uploads
         import gradio as gr
-        from starlette.middleware import Middleware
 
         page = build_page(answer, note, Path(uploads))
         _, address, _ = page.launch(
@@ -115,7 +114,7 @@ def served(
             run_history=False,
             footer_links=[],
             max_file_size=_LARGEST_FILE,
-            app_kwargs={"middleware": [Middleware(Guard, names=own_names(host, allowed))]},
+            app_kwargs={"lifespan": guarded(own_names(host, allowed))},
             theme=gr.themes.Default(font=_FONTS, font_mono=_MONOSPACE),
             css=STYLE,
         )

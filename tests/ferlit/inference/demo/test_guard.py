@@ -123,6 +123,13 @@ def test_another_sites_page_is_refused(demo: tuple[str, int], foreign: dict[str,
     assert status(demo[1], "GET", "/config", **headers) == 403
 
 
+def test_a_browsers_question_whether_it_may_is_refused(demo: tuple[str, int]) -> None:
+    asks = {"Access_Control_Request_Method": "POST"}
+    for host, origin in (("evil.example", "http://evil.example"), ("localhost", "http://evil")):
+        headers = {"Host": host, "Origin": origin, **asks}
+        assert status(demo[1], "OPTIONS", "/gradio_api/upload", **headers) == 403
+
+
 def test_a_link_of_another_site_may_be_followed_but_not_framed(demo: tuple[str, int]) -> None:
     link = {"Host": "localhost", "Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate"}
     assert status(demo[1], Sec_Fetch_Dest="document", **link) == 200
