@@ -3,6 +3,7 @@
 Commands are imported when they are called, so that ``ferlit --help`` answers at once.
 """
 
+import io
 import logging
 import os
 import shlex
@@ -112,6 +113,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def entry_point() -> None:
     """The ``ferlit`` executable."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that has no "±" gets its number, instead of ending hours of training.
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = main()
         sys.stdout.flush()

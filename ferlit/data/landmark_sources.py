@@ -13,7 +13,7 @@ from ferlit.data.databases import Database
 from ferlit.data.databases.affectnet_lists import read_row_landmarks
 from ferlit.data.detection import Detector
 from ferlit.data.landmarks import read_landmarks
-from ferlit.errors import DataError
+from ferlit.errors import DataError, UsageError
 
 LANDMARK_SOURCES = ("auto", "database", "mediapipe", "dlib", "none")
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ def choose_landmarks(
         DataError: an unknown choice, or no landmark files where they are wanted.
     """
     if landmarks not in LANDMARK_SOURCES:
-        raise DataError(f"landmarks={landmarks!r}; known are {', '.join(LANDMARK_SOURCES)}")
+        raise UsageError(f"landmarks={landmarks!r}; known are {', '.join(LANDMARK_SOURCES)}")
     has_files = bool((records["landmarks"] != "").any())
     if landmarks == "database" and not has_files:
         raise DataError(
