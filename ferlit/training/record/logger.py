@@ -87,7 +87,7 @@ def forget_after(folder: Path, epoch: int) -> None:
     if rows:
         names = sorted({name for row in rows for name in row})
         part = path.with_name(f"{path.name}.part")  # whole or not at all
-        with part.open("w", newline="") as file:
+        with part.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, fieldnames=names)
             writer.writeheader()
             writer.writerows(rows)
@@ -97,7 +97,7 @@ def forget_after(folder: Path, epoch: int) -> None:
 def _read_rows(path: Path) -> list[dict[str, float]]:
     if not path.is_file():
         return []
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         return [
             {name: _number(text) for name, text in row.items() if text}
             for row in csv.DictReader(file)
