@@ -3,6 +3,8 @@
 Commands are imported when they are called, so that ``ferlit --help`` answers at once.
 """
 
+import codecs
+import io
 import logging
 import os
 import shlex
@@ -11,6 +13,8 @@ from importlib import import_module
 
 from ferlit.errors import FerlitError, UsageError
 
+_IN_ASCII = "ferlit.ascii"  # the name of `_in_ascii` among Python's handlers of such errors
+_ASCII = str.maketrans("·×±…•–━", ".x~~---")  # noqa: RUF001
 _FIT = "ferlit.training.cli:main"
 COMMANDS = {
     "fit": ("train a network, then test it", _FIT),
@@ -110,8 +114,19 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _in_ascii(error: UnicodeError) -> tuple[str, int]:
+    """What a terminal without a character shows in its place, instead of ending the command."""
+    assert isinstance(error, UnicodeEncodeError)
+    text = error.object[error.start : error.end].translate(_ASCII)
+    return text.encode("ascii", "backslashreplace").decode(), error.end
+
+
 def entry_point() -> None:
     """The ``ferlit`` executable."""
+    codecs.register_error(_IN_ASCII, _in_ascii)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=_IN_ASCII)
     try:
         code = main()
         sys.stdout.flush()

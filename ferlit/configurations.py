@@ -1,8 +1,11 @@
 """The configurations that come with the package."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from ferlit.errors import FerlitError
+import yaml
+
+from ferlit.errors import DataError, UsageError
 
 _PACKAGE = Path(__file__).parent
 # In a wheel they lie inside the package, in a checkout beside it.
@@ -16,13 +19,65 @@ def find_config(name: str) -> Path:
     """The file ``name``, or the shipped configuration of that name where there is no such file.
 
     Raises:
-        FerlitError: there is neither.
+        UsageError: there is neither.
+        DataError: it is no YAML that says one thing, see `check_config`.
 
     >>> find_config("systems/softmax.yaml").name
     'softmax.yaml'
     """
     for path in (Path(name), CONFIGS / name):
         if path.is_file():
+            check_config(path)
             return path
     shipped = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("*.yaml"))
-    raise FerlitError(f"no configuration {name}; shipped are {', '.join(shipped)}")
+    is_folder = " (a folder of that name is there)" if Path(name).is_dir() else ""
+    raise UsageError(f"no configuration {name}{is_folder}; shipped are {', '.join(shipped)}")
+
+
+def check_config(path: Path) -> None:
+    """See that a file is options by name, in UTF-8, each there once.
+
+    YAML itself takes the last of two values for one name, without a word.
+
+    Raises:
+        DataError: it is not; the message names the file and the line.
+    """
+    try:
+        root = yaml.compose(path.read_text(encoding="utf-8-sig"), yaml.SafeLoader)
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}: not a text in UTF-8 (byte {error.start} is {error.object[error.start]:#x}); "
+            "save it in that encoding"
+        ) from error
+    except OSError as error:
+        raise DataError(f"{path}: it cannot be read ({error.strerror})") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(root, yaml.MappingNode):
+        found = "nothing" if root is None else root.tag.rpartition(":")[2]
+        raise DataError(f"{path}: expected options by name, as in data: ..., found {found}")
+    for key, first in _repeated(root):
+        raise DataError(
+            f"{path}: {key.value} is there twice, in lines {first.start_mark.line + 1} and "
+            f"{key.start_mark.line + 1}; keep one of them"
+        )
+
+
+def _repeated(root: yaml.Node) -> Iterator[tuple[yaml.Node, yaml.Node]]:
+    """The keys that a mapping has had before, each with the one before it."""
+    waiting, seen = [root], set()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:
+            continue  # an alias
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            before: dict[str, yaml.Node] = {}
+            for key, value in node.value:
+                waiting.append(value)
+                if isinstance(key, yaml.ScalarNode):
+                    if key.value in before and key.value != "<<":
+                        yield key, before[key.value]
+                    before[key.value] = key
+        elif isinstance(node, yaml.SequenceNode):
+            waiting.extend(node.value)

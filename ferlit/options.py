@@ -16,6 +16,19 @@ def add_landmark_models(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Add ``--trust MODULE``, for commands that build the network of a checkpoint."""
+    parser.add_argument(
+        "--trust",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="a module whose classes the checkpoint may name, beside those of ferlit, nmloss, "
+        "PyTorch and pytorch-metric-learning; its code is run. May be given several times, or be "
+        "set by FERLIT_TRUST",
+    )
+
+
 def without_option(options: Sequence[str], name: str) -> list[str]:
     """A command line without an option and its value, in either form.
 

@@ -27,7 +27,7 @@ from ferlit.data.samplers import (
 )
 from ferlit.data.store import Store
 from ferlit.data.transforms import Augmentation, FaceTransform
-from ferlit.errors import DataError
+from ferlit.errors import DataError, UsageError
 
 
 class ExpressionDataModule(LightningDataModule):
@@ -100,7 +100,7 @@ class ExpressionDataModule(LightningDataModule):
         description = find_description(self.store_folder) if self.store_folder else None
         if description is not None:
             if self.database not in (None, description.database):
-                raise DataError(
+                raise UsageError(
                     f"{self.store_folder} is a store of {description.database}, "
                     f"not of {self.database}; give --data.database {description.database}"
                 )
@@ -113,13 +113,13 @@ class ExpressionDataModule(LightningDataModule):
         if self.database is None or self.root is None:
             if self.store_folder is not None:
                 Description.read(self.store_folder / DESCRIPTION)  # raises: there is no store
-            raise DataError(
+            raise UsageError(
                 "no data: give the folder of the database with --data.root DIR, "
                 "or a prepared store with --data.store STORE"
             )
         database = find_database(self.database)
         if not database.classes:
-            raise DataError(
+            raise UsageError(
                 f"{database.name}: its classes are those that it holds, so it must be prepared "
                 f"first: ferlit prepare --database {database.name} --root {self.root} "
                 "--output STORE, then --data.store STORE"
@@ -189,7 +189,7 @@ class ExpressionDataModule(LightningDataModule):
             self.fold_of = np.full(len(records), -1)
             self.split = records["split"].to_numpy(str)
             if not (self.split == "train").any():
-                raise DataError(
+                raise UsageError(
                     f"{self.source_name} has no official split; give the round of the "
                     "cross-validation with --data.fold (from 0) and --data.folds"
                 )

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ferlit.errors import DataError
+from ferlit.errors import DataError, UsageError
 
 
 def subject_folds(records: pd.DataFrame, folds: int) -> NDArray[np.int64]:
@@ -31,7 +31,7 @@ def subject_folds(records: pd.DataFrame, folds: int) -> NDArray[np.int64]:
     from sklearn.model_selection import StratifiedGroupKFold
 
     if folds < 3:
-        raise DataError(f"folds={folds}: training, validation and test need at least 3 folds")
+        raise UsageError(f"folds={folds}: training, validation and test need at least 3 folds")
     unnamed = int((records["identity"] == "").sum())
     if unnamed:
         raise DataError(
@@ -57,7 +57,7 @@ def subject_folds(records: pd.DataFrame, folds: int) -> NDArray[np.int64]:
         fold_of[records.index.get_indexer(order[members])] = fold
     empty = sorted(set(range(folds)) - set(fold_of.tolist()))
     if empty:
-        raise DataError(f"fold {empty[0]} of {folds} would be empty; use fewer (--data.folds)")
+        raise UsageError(f"fold {empty[0]} of {folds} would be empty; use fewer (--data.folds)")
     return fold_of
 
 
@@ -78,7 +78,7 @@ def fold_splits(fold_of: NDArray[np.int64], fold: int, folds: int) -> NDArray[np
     ['val', 'train', 'train', 'test']
     """
     if not 0 <= fold < folds:
-        raise DataError(f"fold={fold}: the folds are numbered 0 to {folds - 1}")
+        raise UsageError(f"fold={fold}: the folds are numbered 0 to {folds - 1}")
     split = np.full(len(fold_of), "train", dtype="<U5")
     split[fold_of == (fold + 1) % folds] = "val"
     split[fold_of == fold] = "test"

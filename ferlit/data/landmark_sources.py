@@ -42,7 +42,7 @@ def choose_landmarks(
         DataError: an unknown choice, or no landmark files where they are wanted.
     """
     if landmarks not in LANDMARK_SOURCES:
-        raise DataError(f"landmarks={landmarks!r}; known are {', '.join(LANDMARK_SOURCES)}")
+        raise UsageError(f"landmarks={landmarks!r}; known are {', '.join(LANDMARK_SOURCES)}")
     has_files = bool((records["landmarks"] != "").any())
     if landmarks == "database" and not has_files:
         raise DataError(

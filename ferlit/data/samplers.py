@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Sampler, SequentialSampler
 
-from ferlit.errors import DataError
+from ferlit.errors import UsageError
 from nmloss.draws import balanced_order
 
 
@@ -186,7 +186,7 @@ class ShardSampler(SequentialSampler):
 def _check_shares(count: int, num_replicas: int) -> None:
     """Refuse a share without an image: the others would wait for that process for ever."""
     if 0 < count < num_replicas:
-        raise DataError(
+        raise UsageError(
             f"{count} images cannot be shared by {num_replicas} processes; use fewer, "
             f"for instance --trainer.devices={count} --trainer.num_nodes=1"
         )

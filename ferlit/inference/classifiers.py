@@ -6,7 +6,7 @@ Only backbone and classification branch run (Liu et al. 2017, Sec. 4). Exported 
 
 import logging
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -17,7 +17,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ferlit.archives import UNREADABLE, check_archive
 from ferlit.errors import FerlitError, UsageError
+from ferlit.inference.trust import check_class_paths
 from ferlit.training.modules import PREPROCESSING, ExpressionModule
 
 logger = logging.getLogger(__name__)
@@ -110,15 +112,17 @@ class ModuleClassifier:
             return np.asarray(self.module.probabilities(inputs).cpu().numpy(), np.float32)
 
 
-def load_classifier(path: Path, device: str = "cpu") -> Classifier:
+def load_classifier(path: Path, device: str = "cpu", *, trust: Sequence[str] = ()) -> Classifier:
     """A classifier out of a file, whose kind is told from its content.
 
     Args:
         path: A checkpoint of a run, a model in ONNX, or a program of ``torch.export`` (.pt2).
         device: "cpu", "cuda", "cuda:1" or another device of PyTorch.
+        trust: Modules whose classes a checkpoint may name, see `ferlit.inference.trust`.
 
     Raises:
-        FerlitError: the file is missing, or is none of these.
+        FerlitError: the file is missing, damaged or none of these, or it names classes of a module
+            that is not trusted.
         UsageError: there is no such device here.
     """
     if path.is_dir():
@@ -127,8 +131,8 @@ def load_classifier(path: Path, device: str = "cpu") -> Classifier:
         raise FerlitError(f"{path}: there is no such model; give a checkpoint, .onnx or .pt2")
     with path.open("rb") as file:
         head = file.read(1)
-    members = _members(path)
-    if any(name.endswith("/models/model.json") for name in members):
+    check_archive(path)
+    if any(name.endswith("/models/model.json") for name in _members(path)):
         from ferlit.inference.export.exported import ExportedClassifier
 
         _find_device(device)
@@ -137,10 +141,10 @@ def load_classifier(path: Path, device: str = "cpu") -> Classifier:
         from ferlit.inference.export.exported import OnnxClassifier
 
         return OnnxClassifier(path, device)
-    return _from_checkpoint(path, _find_device(device))
+    return _from_checkpoint(path, _find_device(device), trust)
 
 
-def _from_checkpoint(path: Path, device: torch.device) -> ModuleClassifier:
+def _from_checkpoint(path: Path, device: torch.device, trust: Sequence[str]) -> ModuleClassifier:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a foreign file fails in many ways, from KeyError to EOFError
@@ -148,7 +152,7 @@ def _from_checkpoint(path: Path, device: torch.device) -> ModuleClassifier:
             f"{path}: not a model: neither a checkpoint that loads safely, nor ONNX, nor a program "
             f"of torch.export ({type(error).__name__})"
         ) from error
-    kind = _module_class(path, content)
+    kind = _module_class(path, content, trust)
     try:
         module = kind.load_from_checkpoint(
             path, weights_only=True, map_location="cpu", init_from=None
@@ -168,7 +172,7 @@ def _from_checkpoint(path: Path, device: torch.device) -> ModuleClassifier:
     return ModuleClassifier(module, Preprocessing.of(preprocessing or {}), device)
 
 
-def _module_class(path: Path, content: Any) -> type[ExpressionModule]:
+def _module_class(path: Path, content: Any, trust: Sequence[str]) -> type[ExpressionModule]:
     """The class of the module in a file that PyTorch can load.
 
     Raises:
@@ -183,12 +187,13 @@ def _module_class(path: Path, content: Any) -> type[ExpressionModule]:
             f"{names or 'nothing'}. Give checkpoints/best.ckpt of a run"
         )
     settings = content.get("hyper_parameters", {})
-    name = settings.get("_class_path")
+    name = settings.get("_class_path") if isinstance(settings, dict) else None
     if not isinstance(name, str) or "classes" not in settings:
         raise FerlitError(
             f"{path}: a checkpoint without the configuration of its network; give one that "
             "`ferlit fit` made (in Python, ModuleClassifier takes any module of ferlit.training)"
         )
+    check_class_paths(path, settings, trust)
     module, _, attribute = name.rpartition(".")
     try:
         found = getattr(import_module(module), attribute)
@@ -215,7 +220,7 @@ def _members(path: Path) -> list[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.namelist()
-    except (zipfile.BadZipFile, OSError):
+    except UNREADABLE:
         return []
 
 

@@ -59,6 +59,8 @@ class Recogniser:
         flip: Average the probabilities of a face and its mirror image.
         landmark_models: Folder with the model files of mediapipe; None for the user's cache, which
             is filled at the first use.
+        trust: Modules whose classes a checkpoint may name, beside those of ferlit and PyTorch;
+            their code is run.
 
     Raises:
         FerlitError: the file is no model, or the landmark models cannot be had.
@@ -81,9 +83,10 @@ class Recogniser:
         flip: bool = False,
         *,
         landmark_models: Path | None = None,
+        trust: Sequence[str] = (),
     ) -> None:
         if isinstance(model, (Path, str)):
-            model = load_classifier(Path(model), device)
+            model = load_classifier(Path(model), device, trust=trust)
         self.classifier = model
         preprocessing = self.classifier.preprocessing
         self.landmarks = choose_finder(preprocessing.landmarks, landmarks)

@@ -4,9 +4,9 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
+from ferlit import archives
 from ferlit.errors import FerlitError
 
 
@@ -82,14 +82,7 @@ def read_checkpoint(checkpoint: Path) -> tuple[dict[str, Tensor], list[str] | No
     Raises:
         FerlitError: the file is missing or holds none.
     """
-    if not checkpoint.is_file():
-        raise FerlitError(f"{checkpoint}: there is no such checkpoint")
-    try:
-        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except Exception as error:  # a foreign file fails in many ways, from KeyError to EOFError
-        raise FerlitError(
-            f"{checkpoint}: not a checkpoint that loads safely ({type(error).__name__})"
-        ) from error
+    content = archives.read_checkpoint(checkpoint)
     state = content.get("state_dict", content) if isinstance(content, dict) else {}
     weights = {name: value for name, value in state.items() if isinstance(value, Tensor)}
     if not weights:

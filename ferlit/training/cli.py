@@ -16,14 +16,15 @@ os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
 
 from jsonargparse import dict_to_namespace
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
-from lightning.pytorch import LightningDataModule
-from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import LightningDataModule, Trainer
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from ferlit.configurations import find_config
 from ferlit.data.datamodule import ExpressionDataModule
-from ferlit.errors import FerlitError, UsageError
+from ferlit.errors import UsageError
 from ferlit.options import option_values, without_option
 from ferlit.runs.folder import (
     BEST,
@@ -151,7 +152,7 @@ class FerlitCLI(LightningCLI):
         else:
             path = Path(checkpoint)
             if not path.is_file():
-                raise FerlitError(f"--ckpt_path {checkpoint}: there is no such file")
+                raise UsageError(f"--ckpt_path {checkpoint}: there is no such file")
         config.ckpt_path = str(path)
         self.content = read_checkpoint(path)
         self.training = Training.read(path, self.content)
@@ -170,6 +171,26 @@ class FerlitCLI(LightningCLI):
             logger.init_args.save_dir = str(folder.parent.parent)
             logger.init_args.name = folder.parent.name
             logger.init_args.version = folder.name
+
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
+        """Leave out what an option switches off, where it is there by default."""
+        off = tuple(
+            kind
+            for option, kind in (
+                ("enable_progress_bar", ProgressBar),
+                ("enable_checkpointing", ModelCheckpoint),
+            )
+            if config.get(option) is False
+        )
+        defaults = self.trainer_defaults["callbacks"]
+        self.trainer_defaults["callbacks"] = [
+            each for each in defaults if not isinstance(each, off)
+        ]
+        kept = [each for each in callbacks if not isinstance(each, off)]
+        try:
+            return super()._instantiate_trainer(config, kept)
+        except (MisconfigurationException, ValueError, TypeError) as error:
+            raise UsageError(f"--trainer: {error}") from error
 
     def instantiate_classes(self) -> None:
         super().instantiate_classes()

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from ferlit.data.dataset import Batch
-from ferlit.errors import FerlitError
+from ferlit.errors import FerlitError, UsageError
 from ferlit.models import Output, TwoBranch
 from ferlit.training.modules import ExpressionModule
 from nmloss import tuple_indices
@@ -39,9 +39,9 @@ class JointModule(ExpressionModule):
     ) -> None:
         super().__init__(classes=classes, branches=branches, **module)
         if softmax_on not in ("query", "all"):
-            raise FerlitError(f"softmax_on={softmax_on!r}; known are 'query' and 'all'")
+            raise UsageError(f"softmax_on={softmax_on!r}; known are 'query' and 'all'")
         if self.mixup:
-            raise FerlitError(f"mixup={self.mixup}: tuples cannot be mixed; use ExpressionModule")
+            raise UsageError(f"mixup={self.mixup}: tuples cannot be mixed; use ExpressionModule")
         self.metric_loss = metric_loss
         self.alpha = alpha
         self.softmax_on = softmax_on

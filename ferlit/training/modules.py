@@ -21,7 +21,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from ferlit.data.datamodule import ExpressionDataModule
 from ferlit.data.dataset import Batch
-from ferlit.errors import FerlitError
+from ferlit.errors import FerlitError, UsageError
 from ferlit.evaluation.metrics import Predictions, SequenceAccuracy
 from ferlit.models import Branches, InceptionFER, OneBranch
 from ferlit.models.weights import load_matching_weights
@@ -90,9 +90,9 @@ class ExpressionModule(LightningModule):
     ) -> None:
         super().__init__()
         if not 0 <= label_smoothing < 1:
-            raise FerlitError(f"label_smoothing={label_smoothing}: from 0 to below 1")
+            raise UsageError(f"label_smoothing={label_smoothing}: from 0 to below 1")
         if mixup < 0 or (mixup and target_rule == "multi_target"):
-            raise FerlitError(
+            raise UsageError(
                 f"mixup={mixup}: it cannot be negative, nor mix targets several of which are right"
             )
         if label_smoothing and target_rule == "multi_target":

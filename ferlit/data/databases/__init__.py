@@ -17,7 +17,7 @@ from ferlit.data.databases.rafdb import RAFDB
 from ferlit.data.databases.sfew import SFEW
 from ferlit.data.databases.staged import STAGED
 from ferlit.data.databases.synthetic import SYNTHETIC
-from ferlit.errors import DataError
+from ferlit.errors import UsageError
 
 DATABASES = {
     database.name: database
@@ -47,9 +47,9 @@ def find_database(name: str) -> Database:
     """The database of that name.
 
     Raises:
-        DataError: there is none.
+        UsageError: there is none.
     """
     try:
         return (DATABASES | STAGED)[name]
     except KeyError:
-        raise DataError(f"unknown database {name!r}; known are {', '.join(DATABASES)}") from None
+        raise UsageError(f"unknown database {name!r}; known are {', '.join(DATABASES)}") from None

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ferlit.errors import DataError
+from ferlit.errors import DataError, UsageError
 
 Clustering = Literal["agglomerative", "whispers"]
 MOST_AGGLOMERATIVE = 20_000  # their distances take 1.6 GB
@@ -43,7 +43,7 @@ def cluster(
     [0, 1, 0]
     """
     if not threshold > 0:
-        raise DataError(f"threshold={threshold}: a distance above 0")
+        raise UsageError(f"threshold={threshold}: a distance above 0")
     if len(embeddings) < 2:
         return np.zeros(len(embeddings), dtype=np.int64)
     if method == "whispers":

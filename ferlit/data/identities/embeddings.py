@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ferlit.errors import DataError
+from ferlit.errors import DataError, UsageError
 
 ONNX_SIZE = 112
 _DLIB_SIZE = 150
@@ -80,11 +80,11 @@ def _dlib_model() -> Any:
 
 def _onnx(path: Path, size: int) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
     if not path.is_file():
-        raise DataError(
+        raise UsageError(
             f"{path}: there is no such model; --embedder is dlib or the path of an ONNX file"
         )
     if size < 1:
-        raise DataError(f"--embedder-size {size}: at least 1")
+        raise UsageError(f"--embedder-size {size}: at least 1")
     try:
         network = cv2.dnn.readNetFromONNX(str(path))
     except cv2.error as error:

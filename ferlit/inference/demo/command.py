@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ferlit.errors import FerlitError, UsageError
 from ferlit.inference.extras import require
-from ferlit.options import add_landmark_models
+from ferlit.options import add_landmark_models, add_trust
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,11 @@ def main(command: str, options: list[str]) -> None:
 
     store = Store.open(given.store) if given.store else None
     recogniser = Recogniser(
-        given.model, given.device, given.landmarks, landmark_models=given.landmark_models
+        given.model,
+        given.device,
+        given.landmarks,
+        landmark_models=given.landmark_models,
+        trust=given.trust,
     )
     paragraphs = describe(recogniser, given.model)
     nearest = None
@@ -43,7 +47,8 @@ def main(command: str, options: list[str]) -> None:
         else:
             nearest = NearestFaces(recogniser, given.model, store)
     try:
-        with served(Answers(recogniser, nearest), note(paragraphs), given.host, given.port) as page:
+        answers = Answers(recogniser, nearest)
+        with served(answers, note(paragraphs), given.host, given.port, given.allow_host) as page:
             _warn_if_public(given.host)
             print(f"{page}  (Ctrl-C ends it)", flush=True)
             wait()
@@ -110,7 +115,8 @@ def _warn_if_public(host: str) -> None:
     if not is_local:
         logger.warning(
             "--host %s: whoever reaches this machine can use the page and its model, without a "
-            "password. Browsers give the webcam to pages of localhost or https alone",
+            "password, by its address or a name that --allow-host gives. Browsers give the webcam "
+            "to pages of localhost or https alone",
             host,
         )
 
@@ -131,6 +137,14 @@ def _parser(command: str) -> argparse.ArgumentParser:
         help="address to listen at (default: 127.0.0.1, this machine alone; 0.0.0.0: the network)",
     )
     parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="another name of this machine under which browsers may ask for the page, as that of "
+        "a proxy; its addresses need none. May be given several times",
+    )
+    parser.add_argument(
         "--store",
         type=Path,
         help="a prepared store: show the training faces that the checkpoint's metric branch puts "
@@ -143,5 +157,6 @@ def _parser(command: str) -> argparse.ArgumentParser:
         "model was trained with, or mediapipe",
     )
     add_landmark_models(parser)
+    add_trust(parser)
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, ...")
     return parser

@@ -4,13 +4,14 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ferlit.inference.demo.answers import Answer
 from ferlit.inference.demo.cards import STYLE
+from ferlit.inference.demo.guard import guarded, own_names
 
 if TYPE_CHECKING:
     import gradio
@@ -72,7 +73,11 @@ def build_page(answer: Callable[[str | None], Answer], note: str, uploads: Path)
 
 @contextmanager
 def served(
-    answer: Callable[[str | None], Answer], note: str, host: str, port: int
+    answer: Callable[[str | None], Answer],
+    note: str,
+    host: str,
+    port: int,
+    allowed: Sequence[str] = (),
 ) -> Iterator[str]:
     """Serve the page; what was uploaded is deleted in the end.
 
@@ -81,6 +86,7 @@ def served(
         note: HTML about the model.
         host: Address to listen at.
         port: Its port.
+        allowed: Names besides the address's own under which the page may be asked for.
 
     Yields:
         The address of the page.
@@ -108,6 +114,7 @@ def served(
             run_history=False,
             footer_links=[],
             max_file_size=_LARGEST_FILE,
+            app_kwargs={"lifespan": guarded(own_names(host, allowed))},
             theme=gr.themes.Default(font=_FONTS, font_mono=_MONOSPACE),
             css=STYLE,
         )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ferlit.errors import UsageError
 from ferlit.inference.extras import require
+from ferlit.options import add_trust
 
 ONNX, PT2 = ".onnx", ".pt2"
 _CALIBRATION = 500  # faces
@@ -24,6 +25,7 @@ def main(command: str, options: list[str]) -> None:
         int8_store=given.store if given.int8 else None,
         calibration=given.calibration,
         card=given.card,
+        trust=given.trust,
     )
 
 
@@ -70,6 +72,7 @@ def _parse(command: str, options: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--card", type=Path, metavar="FILE", help="the model card (default: OUTPUT.md)"
     )
+    add_trust(parser)
     return parser.parse_args(options)
 
 

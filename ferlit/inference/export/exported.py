@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ferlit.errors import FerlitError, UsageError
 from ferlit.inference.classifiers import Preprocessing
 from ferlit.inference.export.metadata import Metadata, read_metadata
+from ferlit.inference.export.seal import check_seal
 from ferlit.inference.extras import has
 
 if TYPE_CHECKING:
@@ -32,6 +33,19 @@ class _DescribedClassifier:
         self.preprocessing = Preprocessing(
             metadata.landmarks, metadata.equalize, metadata.fit_plane
         )
+
+    def __call__(self, faces: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(B, K) probabilities of (B, 1, 48, 48) inputs."""
+        raise NotImplementedError
+
+    def _check_outputs(self, path: Path) -> None:
+        """See that there is a probability for each class."""
+        shape = self(np.zeros((1, 1, 48, 48), np.float32)).shape
+        if shape != (1, len(self.classes)):
+            raise FerlitError(
+                f"{path}: damaged: for a face it gives numbers of shape {shape}, and it says that "
+                f"it has {len(self.classes)} classes"
+            )
 
 
 class OnnxClassifier(_DescribedClassifier):
@@ -58,6 +72,7 @@ class OnnxClassifier(_DescribedClassifier):
         threads: int | None = None,
         runtime: str | None = None,
     ) -> None:
+        check_seal(path)
         super().__init__(read_metadata(path))
         self.runtime = runtime or ("onnxruntime" if has("onnxruntime") else "opencv")
         self._run: Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -65,6 +80,7 @@ class OnnxClassifier(_DescribedClassifier):
             self._run = _onnxruntime_session(path, device, threads)
         else:
             self._run = _OpenCVNet(path, device, threads)
+        self._check_outputs(path)
 
     def __call__(self, faces: NDArray[np.float32]) -> NDArray[np.float32]:
         """(B, K) probabilities of (B, 1, 48, 48) inputs."""
@@ -74,43 +90,51 @@ class OnnxClassifier(_DescribedClassifier):
 class ExportedClassifier(_DescribedClassifier):
     """A program of ``torch.export``, run by PyTorch alone: no class of ours is needed.
 
-    PyTorch may unpickle parts of such a file: load only one that you trust.
+    Nothing in such a file is run but operators on tensors, see `ferlit.inference.export.pt2`.
 
     Args:
         path: What ``ferlit export`` wrote.
         device: Of PyTorch.
 
     Raises:
-        FerlitError: the file is damaged.
+        FerlitError: the file is damaged, or has a part that could run code.
     """
 
     def __init__(self, path: Path, device: str = "cpu") -> None:
-        super().__init__(read_metadata(path))
-        import torch
-        from torch.export.passes import move_to_device_pass
+        from ferlit.inference.export.pt2 import Program
 
-        try:
-            program = torch.export.load(path)
-        except Exception as error:  # a damaged archive fails in many ways
-            raise FerlitError(f"{path}: PyTorch cannot load it ({_first_line(error)})") from error
-        self.device = device
-        self._module = move_to_device_pass(program, device).module()
+        check_seal(path)
+        self.path = path
+        self._program = Program(path, device)
+        super().__init__(read_metadata(path))
+        self._check_outputs(path)
 
     def __call__(self, faces: NDArray[np.float32]) -> NDArray[np.float32]:
         """(B, K) probabilities of (B, 1, 48, 48) inputs."""
         import torch
 
-        with torch.inference_mode():
-            inputs = torch.from_numpy(np.ascontiguousarray(faces)).to(self.device)
-            return np.asarray(self._module(inputs).cpu().numpy(), np.float32)
+        inputs = torch.from_numpy(np.ascontiguousarray(faces))
+        try:
+            with torch.inference_mode():
+                return np.asarray(self._program(inputs).cpu().numpy(), np.float32)
+        except (RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise FerlitError(
+                f"{self.path}: its graph does not run ({_first_line(error)})"
+            ) from error
 
 
 class _OnnxRuntimeSession:
-    def __init__(self, session: "onnxruntime.InferenceSession") -> None:
+    def __init__(self, path: Path, session: "onnxruntime.InferenceSession") -> None:
+        self.path = path
         self.session = session
 
     def __call__(self, faces: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.asarray(self.session.run([OUTPUT], {INPUT: faces})[0], np.float32)
+        try:
+            return np.asarray(self.session.run([OUTPUT], {INPUT: faces})[0], np.float32)
+        except Exception as error:  # onnxruntime's errors have no common class of their own
+            raise FerlitError(
+                f"{self.path}: onnxruntime cannot run it ({_first_line(error)})"
+            ) from error
 
 
 def _onnxruntime_session(path: Path, device: str, threads: int | None) -> _OnnxRuntimeSession:
@@ -131,9 +155,10 @@ def _onnxruntime_session(path: Path, device: str, threads: int | None) -> _OnnxR
     options.intra_op_num_threads = threads or 0
     options.log_severity_level = 3
     try:
-        return _OnnxRuntimeSession(onnxruntime.InferenceSession(path, options, providers))
+        session = onnxruntime.InferenceSession(path, options, providers)
     except Exception as error:  # onnxruntime's errors have no common class of their own
         raise FerlitError(f"{path}: onnxruntime cannot load it ({_first_line(error)})") from error
+    return _OnnxRuntimeSession(path, session)
 
 
 class _OpenCVNet:

@@ -1,5 +1,6 @@
 """A checkpoint to an exported file and its model card, both checked before they get their names."""
 
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,9 +11,10 @@ from ferlit.data.manifest import checksum
 from ferlit.data.registration import canonical_landmarks
 from ferlit.data.store import Store
 from ferlit.errors import FerlitError
+from ferlit.files import whole_file
 from ferlit.inference.classifiers import ModuleClassifier, load_classifier
 from ferlit.inference.export.exported import ExportedClassifier, OnnxClassifier
-from ferlit.inference.export.graphs import ProbabilityNetwork, draft_file, write_onnx, write_pt2
+from ferlit.inference.export.graphs import ProbabilityNetwork, write_onnx, write_pt2
 from ferlit.inference.export.licences import licence_note
 from ferlit.inference.export.metadata import Metadata, read_metadata
 from ferlit.inference.export.model_card import model_card
@@ -30,6 +32,7 @@ def export(
     int8_store: Path | None = None,
     calibration: int = 500,
     card: Path | None = None,
+    trust: Sequence[str] = (),
 ) -> None:
     """Export a checkpoint of a run, and print what was checked.
 
@@ -41,12 +44,13 @@ def export(
         int8_store: Quantise, calibrated on training faces of this store.
         calibration: How many of them.
         card: The model card; None puts it beside the file.
+        trust: Modules whose classes the checkpoint may name, beside ferlit's and PyTorch's.
 
     Raises:
         FerlitError: the checkpoint or a store cannot be used, a package is missing, or the file
             does not give what the network gives; there is no new file then.
     """
-    network = load_classifier(checkpoint)
+    network = load_classifier(checkpoint, trust=trust)
     if not isinstance(network, ModuleClassifier):
         raise FerlitError(f"{checkpoint}: it is exported already; give a checkpoint of a run")
     if flip_average is not None:
@@ -57,16 +61,22 @@ def export(
     if check_store is not None:
         sample = real_faces(Store.open(check_store, identities=False), network.preprocessing)
     checks: list[str] = []
-    with draft_file(output) as draft:
-        if int8_store is None:
-            checks += [_write(network, metadata, sample, draft)]
-        else:
-            faces = LabelledFaces(int8_store, network, origin)
-            checks += _write_int8(network, metadata, sample, faces, calibration, draft)
-        written = read_metadata(draft)
     card = card or output.with_name(output.name + ".md")
-    with draft_file(card) as draft:
-        draft.write_text(model_card(origin, written, [output], checks), encoding="utf-8")
+    try:
+        # Both are there, or what was there before.
+        with whole_file(output) as draft, whole_file(card) as card_draft:
+            if int8_store is None:
+                checks += [_write(network, metadata, sample, draft)]
+            else:
+                faces = LabelledFaces(int8_store, network, origin)
+                checks += _write_int8(network, metadata, sample, faces, calibration, draft)
+            sums = {output.name: checksum(draft)}
+            text = model_card(origin, read_metadata(draft), sums, checks)
+            card_draft.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise FerlitError(
+            f"{output}: it cannot be written ({error.strerror or error}); nothing was changed"
+        ) from error
     lines = [*checks, f"{output}: {_size(output)}", f"{card}: the model card"]
     for line in lines:
         Console().print(line, highlight=False, markup=False, soft_wrap=True)

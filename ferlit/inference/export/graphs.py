@@ -4,7 +4,7 @@ Backbone, expression classification branch and softmax (Liu et al. 2017, Sec. 4)
 is for training alone. Input ``faces``, (B, 1, 48, 48) float32; output ``probabilities``, (B, K).
 """
 
-import json
+import io
 import logging
 import warnings
 from collections.abc import Iterator
@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from ferlit.data.transforms import INPUT_SIZE
 from ferlit.errors import FerlitError
 from ferlit.inference.export.exported import INPUT, OUTPUT
-from ferlit.inference.export.metadata import EXTRA_FILE, Metadata
+from ferlit.inference.export.metadata import Metadata
+from ferlit.inference.export.seal import seal_onnx, seal_pt2
 from ferlit.inference.extras import require
 
 if TYPE_CHECKING:
@@ -54,18 +55,6 @@ class ProbabilityNetwork(nn.Module):
     def _probabilities(self, faces: Tensor) -> Tensor:
         branches = cast("Branches", self.branches)
         return branches.classify(self.backbone(faces)).float().softmax(1)
-
-
-@contextmanager
-def draft_file(path: Path) -> Iterator[Path]:
-    """A file beside ``path`` that gets its name at the end; on an error it is removed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.stem}.partial{path.suffix}")
-    try:
-        yield draft
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def write_onnx(network: nn.Module, path: Path, metadata: Metadata) -> None:
@@ -108,7 +97,7 @@ def save_onnx(model: "onnx.ModelProto", path: Path, metadata: Metadata) -> None:
     del model.metadata_props[:]
     onnx.helper.set_model_props(model, metadata.properties())
     onnx.checker.check_model(model)
-    onnx.save_model(model, path)
+    path.write_bytes(seal_onnx(model))
 
 
 def write_pt2(network: nn.Module, path: Path, metadata: Metadata) -> None:
@@ -126,8 +115,12 @@ def write_pt2(network: nn.Module, path: Path, metadata: Metadata) -> None:
         program = _program(network)
         for node in program.graph.nodes:
             node.meta.pop("stack_trace", None)  # paths of this machine
-        extra = {EXTRA_FILE: json.dumps(metadata.properties())}
-        torch.export.save(program, path, extra_files=extra)
+        program._example_inputs = None  # type: ignore[assignment, unused-ignore]  # a pickle
+        # In memory: on a full disk PyTorch's own writer aborts the process.
+        content = io.BytesIO()
+        torch.export.save(program, content)
+    path.write_bytes(content.getvalue())
+    seal_pt2(path, metadata.properties())
 
 
 def _program(network: nn.Module) -> torch.export.ExportedProgram:
@@ -156,7 +149,7 @@ def _quietly() -> Iterator[None]:
 def _as_error(kind: str) -> Iterator[None]:
     try:
         yield
-    except FerlitError:
+    except (FerlitError, OSError):
         raise
     except Exception as error:  # the exporters raise whatever a network's own code meets
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]

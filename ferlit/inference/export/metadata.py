@@ -9,12 +9,13 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
+from ferlit.archives import UNREADABLE
 from ferlit.errors import FerlitError
 
 EXTRA_FILE = "ferlit.json"
-_METADATA_PROPERTIES = 14  # the field of ONNX's ModelProto
+METADATA_PROPERTIES = 14  # the field of ONNX's ModelProto
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # protobuf's wire types
 
 
@@ -38,6 +39,8 @@ class Metadata:
         input_size: Side of its centre crop, the input.
         standardize: What happens to the crop last.
         canonical_landmarks: 49 points (x, y) in the registered face, where they are registered to.
+        sealed: Whether the file holds a checksum of itself, see `ferlit.inference.export.seal`.
+        content_sha256: That checksum, of all else in the file.
 
     >>> metadata = Metadata("0.1.0", ("anger", "fear"), "max", "database", True, True)
     >>> metadata.properties()["classes"]
@@ -61,6 +64,8 @@ class Metadata:
     input_size: int = 48
     standardize: str = "mean 0 and variance 1 of each image"
     canonical_landmarks: tuple[tuple[float, float], ...] = field(default=(), repr=False)
+    sealed: bool = False
+    content_sha256: str = field(default="", repr=False)
 
     def properties(self) -> dict[str, str]:
         """Texts by name."""
@@ -103,18 +108,46 @@ def read_metadata(path: Path) -> Metadata:
     Raises:
         FerlitError: there is no such file, it is damaged, or ferlit did not write it.
     """
-    if not path.is_file():
-        raise FerlitError(f"{path}: there is no such file")
     try:
-        properties = _pt2_properties(path) if zipfile.is_zipfile(path) else _onnx_properties(path)
-        return Metadata.from_properties(properties)
+        metadata = Metadata.from_properties(read_properties(path))
+        _check_values(metadata)
+        return metadata
     except (KeyError, TypeError) as error:
         raise FerlitError(
             f"{path}: it does not say which classes and preprocessing it has ({error}); "
             "use a file that `ferlit export` wrote"
         ) from error
-    except (OSError, ValueError, IndexError, zipfile.BadZipFile) as error:
+    except (ValueError, AttributeError) as error:
         raise FerlitError(f"{path}: damaged, or no exported model ({error})") from error
+
+
+def read_properties(path: Path) -> dict[str, str]:
+    """The texts of an exported file by name.
+
+    Raises:
+        FerlitError: there is no such file, or it is damaged.
+        KeyError: it has none.
+    """
+    if not path.is_file():
+        raise FerlitError(f"{path}: there is no such file")
+    try:
+        return _pt2_properties(path) if zipfile.is_zipfile(path) else _onnx_properties(path)
+    except UNREADABLE as error:
+        raise FerlitError(f"{path}: damaged, or no exported model ({error})") from error
+
+
+def _check_values(metadata: Metadata) -> None:
+    """Raise ValueError for what no export writes."""
+    classes, rule = metadata.classes, metadata.sequence_rule
+    if not all(isinstance(name, str) and name for name in classes):
+        raise ValueError(f"classes {classes}")
+    if len(set(classes)) < len(classes):
+        raise ValueError(f"two classes of one name in {', '.join(classes)}")
+    if rule not in ("max", "mean"):
+        raise ValueError(f"sequence_rule {rule}")
+    for name in ("equalize", "fit_plane", "flip_average", "sealed"):
+        if not isinstance(getattr(metadata, name), bool):
+            raise ValueError(f"{name} {getattr(metadata, name)}")
 
 
 def _pt2_properties(path: Path) -> dict[str, str]:
@@ -123,36 +156,65 @@ def _pt2_properties(path: Path) -> dict[str, str]:
         if not names:
             raise KeyError(EXTRA_FILE)
         content: dict[str, str] = json.loads(archive.read(names[0]))
+        if not isinstance(content, dict):
+            raise KeyError(EXTRA_FILE)
         return content
 
 
 def _onnx_properties(path: Path) -> dict[str, str]:
     """The metadata properties of a ModelProto, from the wire format."""
-    properties = {}
-    for number, value in _protobuf_fields(path.read_bytes()):
-        if number == _METADATA_PROPERTIES:
-            entry = dict(_protobuf_fields(value))
-            properties[entry[1].decode()] = entry[2].decode()
-    return properties
+    parts = protobuf_fields(path.read_bytes())
+    return dict(onnx_property(part) for part in parts if part.number == METADATA_PROPERTIES)
 
 
-def _protobuf_fields(content: bytes) -> Iterator[tuple[int, bytes]]:
-    """Number and content of the fields that have a length."""
+def onnx_property(part: "Field") -> tuple[str, str]:
+    """Name and text of a metadata property.
+
+    Raises:
+        KeyError: it has no name or no text.
+    """
+    entry = {inner.number: inner.content for inner in protobuf_fields(part.content)}
+    return entry[1].decode(), entry[2].decode()
+
+
+class Field(NamedTuple):
+    """A field of a message of protocol buffers.
+
+    Args:
+        number: Which one.
+        content: Of a field that has a length; empty for another.
+        whole: With the tag before it.
+    """
+
+    number: int
+    content: bytes
+    whole: bytes
+
+
+def protobuf_fields(message: bytes) -> Iterator[Field]:
+    """The fields of a message, one after the other.
+
+    Raises:
+        ValueError: it is none, or is cut short.
+        IndexError: it ends in a number.
+    """
     place = 0
-    while place < len(content):
-        tag, place = _varint(content, place)
+    while place < len(message):
+        start = place
+        tag, place = _varint(message, place)
         kind, length = tag & 7, 0
         if kind == _VARINT:
-            _, place = _varint(content, place)
+            _, place = _varint(message, place)
         elif kind == _BYTES:
-            length, place = _varint(content, place)
-            yield tag >> 3, content[place : place + length]
+            length, place = _varint(message, place)
         elif kind in (_FIXED64, _FIXED32):
             length = 8 if kind == _FIXED64 else 4
         else:
             raise ValueError(f"byte {place} is not of a protobuf message")
-        place += length
-    if place > len(content):
+        begin, place = place, place + length
+        content = message[begin:place] if kind == _BYTES else b""
+        yield Field(tag >> 3, content, message[start:place])
+    if place > len(message):
         raise ValueError("the file is cut short")
 
 

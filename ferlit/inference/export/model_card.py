@@ -4,12 +4,10 @@ Mitchell et al., Model cards for model reporting, FAT* 2019.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-from ferlit.data.manifest import checksum
 from ferlit.inference.export.licences import licence_of
 from ferlit.inference.export.metadata import Metadata
 from ferlit.inference.export.origin import Origin
@@ -39,14 +37,14 @@ _PATHS = ("root", "store", "init_from", "reader")
 
 
 def model_card(
-    origin: Origin, metadata: Metadata, files: Sequence[Path], checks: Sequence[str]
+    origin: Origin, metadata: Metadata, sums: Mapping[str, str], checks: Sequence[str]
 ) -> str:
     """The card in Markdown.
 
     Args:
         origin: The run of the checkpoint.
         metadata: What the exported file says of itself.
-        files: The exported file, and others whose checksums belong to it.
+        sums: The SHA-256 of the exported file by its name, and of others that belong to it.
         checks: What was compared, and how it came out; one line each.
 
     Raises:
@@ -61,11 +59,11 @@ def model_card(
         "Results": _results(origin),
         "Input": _input(metadata),
         "Licence of the data": _licences(metadata.databases),
-        "Export": _export(metadata, files, checks),
+        "Export": _export(metadata, sums, checks),
     }
     text = "\n".join(f"## {title}\n\n{body.strip()}\n" for title, body in sections.items())
     return (
-        f"# {files[0].name}\n\nA network that recognises facial expressions: {names}. "
+        f"# {next(iter(sums))}\n\nA network that recognises facial expressions: {names}. "
         f"Exported by ferlit {metadata.ferlit_version} ({metadata.precision}).\n\n{text}"
     )
 
@@ -179,8 +177,7 @@ def _licences(databases: Sequence[str]) -> str:
     )
 
 
-def _export(metadata: Metadata, files: Sequence[Path], checks: Sequence[str]) -> str:
-    sums: Mapping[str, str] = {path.name: checksum(path) for path in files}
+def _export(metadata: Metadata, sums: Mapping[str, str], checks: Sequence[str]) -> str:
     lines = [f"- {check}" for check in checks]
     lines += ["", "| file | SHA-256 |", "|---|---|"]
     lines += [f"| {name} | `{digest}` |" for name, digest in sums.items()]

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from ferlit.errors import DataError, UsageError
-from ferlit.options import add_landmark_models
+from ferlit.options import add_landmark_models, add_trust
 
 _MANY = 5  # sources that are worth a progress bar
 _EPILOG = """\
@@ -56,6 +56,7 @@ def main(command: str, options: list[str]) -> None:
         "none" if given.aligned else given.landmarks,
         given.flip,
         landmark_models=given.landmark_models,
+        trust=given.trust,
     )
 
     def rule_of(source: Source) -> Rule | None:
@@ -141,6 +142,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
         help="what finds the faces; by default what the model was trained with, or mediapipe",
     )
     add_landmark_models(parser)
+    add_trust(parser)
     parser.add_argument(
         "--aligned",
         action="store_true",

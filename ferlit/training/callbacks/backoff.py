@@ -13,7 +13,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from torch import Tensor
 
-from ferlit.errors import FerlitError
+from ferlit.errors import FerlitError, UsageError
 
 LOSS = "train/loss"
 ACCURACY = "val/accuracy"
@@ -87,7 +87,7 @@ class BackOff(Callback):
             ("best", best, best in ("loss", "accuracy"), "be 'loss' or 'accuracy'"),
         ):
             if not is_allowed:
-                raise FerlitError(f"BackOff: {name}={value!r}; it must {claim}")
+                raise UsageError(f"BackOff: {name}={value!r}; it must {claim}")
         self.rise = rise
         self.patience = patience
         self.factor = factor
@@ -104,12 +104,12 @@ class BackOff(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.lr_scheduler_configs:
-            raise FerlitError(
+            raise UsageError(
                 "BackOff and a learning rate schedule would both set the rate: leave out "
                 "model.init_args.lr_scheduler, or take BackOff out of trainer.callbacks"
             )
         if trainer.check_val_every_n_epoch != 1:
-            raise FerlitError(
+            raise UsageError(
                 "BackOff counts epochs by their validation accuracy: leave out "
                 "trainer.check_val_every_n_epoch"
             )

@@ -114,7 +114,7 @@ class Display:
 def _progress(run: CrossvalRun) -> str:
     """The last epoch of a running fit and its validation accuracy, from ``metrics.csv``."""
     try:
-        with (run.fit.folder / "metrics.csv").open(newline="") as file:
+        with (run.fit.folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
             rows = [row for row in csv.DictReader(file) if row.get("val/accuracy")]
         return f"epoch {int(rows[-1]['epoch']) + 1}, val {float(rows[-1]['val/accuracy']):.1%}"
     except (OSError, ValueError, IndexError):  # not there yet, or being written

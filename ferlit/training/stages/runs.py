@@ -74,7 +74,7 @@ def print_results(fits: Sequence[tuple[str, Fit]], console: Console) -> None:
         table.add_column(name, justify="right")
     for title, fit in fits:
         metrics = fit.folder / "metrics.json"
-        tested = json.loads(metrics.read_text()) if metrics.is_file() else {}
+        tested = json.loads(metrics.read_text("utf-8")) if metrics.is_file() else {}
         shares: list[float | None] = [_best_validation(fit.folder)]
         shares += [tested[level]["accuracy"] if level in tested else None for level in _LEVELS]
         texts = ["-" if share is None else f"{share:.1%}" for share in shares]
