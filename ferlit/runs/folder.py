@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 
+from ferlit import archives
 from ferlit.errors import DataError, FerlitError
 
 CONFIG, SPLIT_TABLE = "config.yaml", "split.csv"
@@ -57,19 +57,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """The content of a checkpoint; its weights stay on the disk until they are used.
 
     Raises:
-        FerlitError: it is missing or none.
+        DataError: it is missing, damaged, or none.
     """
-    if not path.is_file():
-        raise FerlitError(f"{path}: there is no such checkpoint")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # a foreign or damaged file fails in many ways
-        raise FerlitError(
-            f"{path}: not a checkpoint that loads safely ({type(error).__name__}); it is damaged "
-            "or of another program"
-        ) from error
+    content = archives.read_checkpoint(path, mmap=True)
     if not isinstance(content, dict):
-        raise FerlitError(f"{path}: a {type(content).__name__}, not a checkpoint")
+        raise DataError(f"{path}: a {type(content).__name__}, not a checkpoint")
     return content
 
 

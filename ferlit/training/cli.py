@@ -275,8 +275,7 @@ class FerlitCLI(LightningCLI):
             return False
         # Not by ckpt_path: the callbacks would get the checkpoint as well, and with averaged
         # weights put those beside them in their place, which validation has never seen.
-        checkpoint = torch.load(best, map_location="cpu", weights_only=True)
-        self.model.load_state_dict(checkpoint["state_dict"])
+        self.model.load_state_dict(read_checkpoint(best)["state_dict"])
         self.trainer.test(self.model, datamodule=data, verbose=False)
         return True
 

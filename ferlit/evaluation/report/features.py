@@ -13,6 +13,7 @@ import torch
 from lightning.pytorch import LightningModule
 from numpy.typing import NDArray
 
+from ferlit.archives import check_archive
 from ferlit.data.manifest import checksum
 from ferlit.data.transforms import FaceTransform
 from ferlit.errors import DataError
@@ -144,6 +145,7 @@ def compute_features(run: Run, faces: NDArray[np.uint8]) -> Features:
 
 
 def _load(run: Run) -> Any:
+    check_archive(run.checkpoint)
     module, _, name = str(run.config["model"]["class_path"]).rpartition(".")
     try:
         kind = getattr(import_module(module), name)
