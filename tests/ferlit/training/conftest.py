@@ -20,5 +20,6 @@ def finished(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run_copy(finished: Path, tmp_path: Path) -> Path:
-    """A copy of the finished run."""
-    return Path(shutil.copytree(finished, tmp_path / "runs" / "ckplus" / "version_0"))
+    """A copy of the finished run, without what other tests have evaluated."""
+    copy = tmp_path / "runs" / "ckplus" / "version_0"
+    return Path(shutil.copytree(finished, copy, ignore=shutil.ignore_patterns("evaluations")))
