@@ -7,6 +7,7 @@ from lightning.fabric.utilities.apply_func import convert_tensors_to_scalars
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
+from lightning.pytorch.plugins.precision import DoublePrecision
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
@@ -57,10 +58,15 @@ class GoOn(Callback):
 
     - The rows of ``metrics.csv``, those of the checkpoint's epoch too, which Lightning logs only
       after it. A fit that goes on begins with exactly these rows, one that begins anew with none.
+    - Weights of double precision, which Lightning would load in single precision.
     - That a fit limited by steps goes on with the next epoch.
     - That early stopping had ended the fit. ``patience`` may differ from the checkpoint's: what the
       fit is given counts, and a longer one lets it go on.
     """
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if isinstance(trainer.precision_plugin, DoublePrecision):
+            pl_module.double()  # Lightning does it too, but after it has loaded the weights
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]

@@ -71,6 +71,7 @@ COMBINATIONS = {
         f"{CALLBACKS}lightning.pytorch.callbacks.LearningRateMonitor",
         "--trainer.callbacks.logging_interval=step",
     ),
+    "double precision": (0, *TUPLES, "--trainer.precision=64-true"),
     "by steps": (0, *TUPLES, "--trainer.max_steps=44", "--trainer.max_epochs=-1"),
 }
 
