@@ -98,12 +98,13 @@ def main(arguments: list[str] | None = None) -> int:
         hint = str(interrupt) or f"ferlit {shlex.join(arguments)}"
         print(f"\ninterrupted; to go on:\n  {hint}", file=sys.stderr)
         return 130
-    except UsageError as error:
-        print(f"ferlit {command}: {error}", file=sys.stderr)
-        return 2
     except BrokenPipeError:
         raise  # no failure: `entry_point` ends quietly
-    except Exception as error:
+    except Exception as raised:
+        error = _plain(raised)
+        if isinstance(error, UsageError):
+            print(f"ferlit {command}: {error}", file=sys.stderr)
+            return 2
         if os.environ.get("FERLIT_DEBUG"):
             raise
         kind = "" if isinstance(error, FerlitError) else f"{type(error).__name__}: "
@@ -112,6 +113,14 @@ def main(arguments: list[str] | None = None) -> int:
     finally:
         logger.removeHandler(messages)
     return 0
+
+
+def _plain(raised: Exception) -> BaseException:
+    """The error of ours that an error tells, with much around it, such as jsonargparse's."""
+    inner: BaseException | None = raised
+    while inner is not None and not isinstance(inner, FerlitError):
+        inner = inner.__cause__ or inner.__context__
+    return inner if inner is not None and str(inner) in str(raised) else raised
 
 
 def _in_ascii(error: UnicodeError) -> tuple[str, int]:

@@ -133,7 +133,7 @@ def test_a_bad_root_is_explained_and_leaves_nothing(
 def test_an_unknown_configuration_lists_the_shipped_ones(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert main(["fit", "--config", "ck.yaml"]) == 1
+    assert main(["fit", "--config", "ck.yaml"]) == 2
     error = capsys.readouterr().err
     assert "ckplus.yaml" in error
     assert "systems/softmax.yaml" in error

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import io
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,8 +57,8 @@ class Reader:
 def build(folder: Path) -> list[Reader]:
     """All of them, below an empty folder."""
     store = folder / "store"
-    _run("prepare", "--database=synthetic", "--landmarks=none", "--like=ferplus", "--votes=probability",
-         f"--root={folder / 'ferplus'}", f"--output={store}")  # fmt: skip
+    _run("prepare", "--database=synthetic", "--landmarks=none", "--like=ferplus",
+         "--votes=probability", f"--root={folder / 'ferplus'}", f"--output={store}")  # fmt: skip
     return [
         *_models(folder),
         *_configurations(folder),
@@ -137,12 +138,13 @@ def _run_folder(folder: Path) -> Iterator[Reader]:
 
 
 def _store(folder: Path) -> Iterator[Reader]:
-    store = folder / "store"
+    store, named = folder / "store", folder / "store_with_persons"
+    shutil.copytree(store, named)
     names = Store.open(store).records["image"]
     persons = "".join(f"{name},P{number % 9}\n" for number, name in enumerate(names))
-    (store / "identities.csv").write_text(f"image,identity\n{persons}", encoding="utf-8")
+    (named / "identities.csv").write_text(f"image,identity\n{persons}", encoding="utf-8")
 
-    def opened() -> str:
+    def opened(store: Path = store) -> str:
         found = Store.open(store)
         targets = np.zeros(0) if found.targets is None else np.array(found.targets)
         texts = (found.description, found.records.to_csv())
@@ -151,11 +153,13 @@ def _store(folder: Path) -> Iterator[Reader]:
     def verified() -> str:
         different = verify(store)
         if different:
-            raise FerlitError("; ".join(map(str, different)))
+            # As `ferlit prepare --verify` does, whose manifest may be what is damaged.
+            raise FerlitError(f"{store / 'manifest.sha256'}: {'; '.join(map(str, different))}")
         return ""
 
-    for name in ("store.json", "records.csv", "faces.npy", "targets.npy", "identities.csv"):
-        yield Reader(f"store, {name}", store / name, opened, name != "identities.csv")
+    for name in ("store.json", "records.csv", "faces.npy", "targets.npy"):
+        yield Reader(f"store, {name}", store / name, opened, True)
+    yield Reader("store, identities.csv", named / "identities.csv", lambda: opened(named))
     for name in ("faces.npy", "records.csv", "manifest.sha256"):
         yield Reader(f"store verified, {name}", store / name, verified, name != "manifest.sha256")
 

@@ -165,7 +165,10 @@ def read_history(folder: Path) -> pd.DataFrame:
         DataError: it is missing or damaged.
     """
     table = _read_csv(folder / "metrics.csv", ["epoch"])
-    table["epoch"] = table["epoch"].astype(int) + 1
+    try:
+        table["epoch"] = table["epoch"].astype(int) + 1
+    except ValueError as error:
+        raise DataError(f"metrics.csv: its epochs are no numbers ({error})") from error
     return table.groupby("epoch").last()
 
 

@@ -22,10 +22,11 @@ from ferlit.data.manifest import checksum
 from ferlit.data.registration import canonical_landmarks
 from ferlit.data.store import Store
 from ferlit.errors import DataError, FerlitError, UsageError
+from ferlit.files import whole_file
 from ferlit.inference.classifiers import ModuleClassifier, Preprocessing, load_classifier
 from ferlit.inference.export.exported import ExportedClassifier, OnnxClassifier
 from ferlit.inference.export.exporter import describe
-from ferlit.inference.export.graphs import ProbabilityNetwork, draft_file, write_onnx, write_pt2
+from ferlit.inference.export.graphs import ProbabilityNetwork, write_onnx, write_pt2
 from ferlit.inference.export.metadata import Metadata, read_metadata
 from ferlit.inference.export.origin import Origin
 from ferlit.inference.export.parity import check, face_inputs, random_faces
@@ -240,7 +241,7 @@ class NoisyBackbone(nn.Flatten):
 
 
 def write_checked(network: ModuleClassifier, metadata: Metadata, output: Path) -> None:
-    with draft_file(output) as draft:
+    with whole_file(output) as draft:
         write_pt2(ProbabilityNetwork(network.module), draft, metadata)
         check(network, ExportedClassifier(draft), random_faces())
 
