@@ -2,8 +2,8 @@
 
 Two looks, at 256 and then 512 pixels of the longer side, where a net that sees 128 takes a face of
 a twentieth of the picture. The first goes where the picture has corners (`areas`) and no face is
-known yet, the second where the first saw something, however faint. The net's work grows with the
-area, so that a plain background costs hardly anything.
+known yet, the second where the first saw something small, however faint. The net's work grows with
+the area, so that a plain background costs hardly anything.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,9 +21,10 @@ _ASPECT = 3 / 4  # a longer picture may have as many pixels as one of this shape
 _LEAST_STEP = 1.25
 _FAINT = 0.08  # a score that is worth another look
 _FAINTEST = 0.04  # the same where no face is known yet
+_CLEAR = 60  # pixels of a box: a faint sight as large is hardly ever a face
 _AROUND = 0.2  # of the box of a known face: hair, ears and collar
 _NOTHING = Detections(np.zeros((0, 4)), np.zeros((0, 6, 2)), np.zeros(0))
-Detect = Callable[[NDArray[np.uint8], float], Detections]
+Detect = Callable[[NDArray[np.uint8], float, int], Detections]
 
 
 def look_closer(
@@ -34,7 +35,8 @@ def look_closer(
     Args:
         picture: (H, W) grey.
         known: The faces that need not be found.
-        detect: From a picture, whose sides are multiples of 16, and a threshold to the faces.
+        detect: From a picture, whose sides are multiples of 16, a threshold, and the number of the
+            look, 0 or 1, to the faces.
         least_score: Of what is returned.
 
     Returns:
@@ -53,11 +55,11 @@ def look_closer(
         if not cells.any():
             break
         least = least_score if number == len(shapes) - 1 else min(least_score, faint)
-        seen = [_look(small, area, cell * scale, detect, least) for area in around(cells)]
+        seen = [_look(small, area, cell * scale, detect, least, number) for area in around(cells)]
         look = pool([_NOTHING, *seen]).moved(1 / scale)
         looks.append(look.rows(look.scores >= least_score))
-        middles = (look.boxes[:, :2] + look.boxes[:, 2:]) / 2
-        cells = _holding(middles, known, cell, cells.shape)
+        small_ones = look.rows(_sides(look) * scale.max() < _CLEAR)
+        cells = _holding(_middles(small_ones), known, cell, cells.shape)
     return suppress(pool(looks)) if len(looks) > 1 else _NOTHING
 
 
@@ -96,12 +98,21 @@ def _look(
     cell: NDArray[np.float64],
     detect: Detect,
     least_score: float,
+    number: int,
 ) -> Detections:
     """The faces in an area, in pixels of the small picture."""
     left, top, right, bottom = _edges(area, cell)
     piece = small[top:bottom, left:right]
     piece = np.pad(piece, [(0, -length % CELL) for length in piece.shape])
-    return detect(piece, least_score).moved(1.0, (left, top))
+    return detect(piece, least_score, number).moved(1.0, (left, top))
+
+
+def _sides(found: Detections) -> NDArray[np.float64]:
+    return np.asarray((found.boxes[:, 2:] - found.boxes[:, :2]).max(axis=1))
+
+
+def _middles(found: Detections) -> NDArray[np.float64]:
+    return np.asarray((found.boxes[:, :2] + found.boxes[:, 2:]) / 2)
 
 
 def _holding(

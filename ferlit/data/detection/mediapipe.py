@@ -21,7 +21,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -29,6 +28,7 @@ from numpy.typing import NDArray
 
 from ferlit.data.detection.blazeface import INPUT_SIZE, Detections, decode, pool, suppress
 from ferlit.data.detection.closer import look_closer
+from ferlit.data.detection.crops import Crop, crop_of_box, crop_of_mesh, rotation
 from ferlit.data.detection.found import Found
 from ferlit.data.detection.nets import net, run
 from ferlit.data.detection.plausibility import is_plausible
@@ -48,21 +48,12 @@ MESH_POINTS = _BROWS + _NOSE + _EYES + _OUTER_MOUTH + _INNER_MOUTH
 _SEEN_BY_BOTH = (_EYES[:6], _EYES[6:], (4,), _OUTER_MOUTH)
 _MESH = 468
 _MESH_SIZE = 192
-_OUTER_CORNERS = (33, 263)  # of the eyes, in the mesh
-_CROP = 1.5  # side of the mesh's crop over that of the face
 
 _BORDERS = (0.0, 0.25, 0.5)
 _LARGEST = 16384  # pixels of a square's side
 _FILLS = 0.5  # of the searched square: the box of a larger face is unsure
+_LEAST_AT_FIRST = 0.1  # presence in the first crop of a closer look; faces have 0.2 and more
 _OUTPUTS = ("regressors", "classificators"), ("conv2d_21", "conv2d_31")
-
-
-class _Crop(NamedTuple):
-    """A turned square; coordinates count from the corner of the picture, as MediaPipe's do."""
-
-    center: NDArray[np.float64]  # (2,)
-    side: float
-    angle: float  # radians, clockwise in the image
 
 
 @dataclass(frozen=True)
@@ -141,7 +132,7 @@ class MediaPipeDetector:
         for box, keypoints, score in zip(*found, strict=True):
             if any(is_same(face, box, keypoints[: len(_SEEN_BY_BOTH)]) for face in faces):
                 continue
-            face = self._face(picture, box, keypoints, score)
+            face = self._face(picture, box, keypoints, score, least_at_first=_LEAST_AT_FIRST)
             if face is not None and is_plausible(face, picture.shape):
                 faces.append(face)
         return sorted(faces, key=lambda face: face.size, reverse=True)
@@ -157,10 +148,13 @@ class MediaPipeDetector:
         box: NDArray[np.float64],
         keypoints: NDArray[np.float64],
         score: float,
+        least_at_first: float = 0.0,
     ) -> Found | None:
         # The second crop is made from the first mesh: better where the box is off.
-        first, _ = self._mesh(picture, _crop_of_box(box, keypoints))
-        mesh, presence = self._mesh(picture, _crop_of_mesh(first))
+        first, presence = self._mesh(picture, crop_of_box(box, keypoints))
+        if presence < least_at_first:
+            return None
+        mesh, presence = self._mesh(picture, crop_of_mesh(first))
         if presence < self.least_presence:
             return None
         left, top, right, bottom = (box - 0.5).tolist()
@@ -180,21 +174,21 @@ class MediaPipeDetector:
             (INPUT_SIZE, INPUT_SIZE),
             interpolation=cv2.INTER_AREA if square.side > INPUT_SIZE else cv2.INTER_LINEAR,
         )
-        found = self._blazeface(np.asarray(small, dtype=np.uint8), self.least_score, copy=0)
+        found = self._blazeface(np.asarray(small, dtype=np.uint8), self.least_score)
         return found.moved(whole.side / INPUT_SIZE, (whole.left, whole.top))
 
     def _blazeface(
-        self, picture: NDArray[np.uint8], least_score: float, copy: int = 1
+        self, picture: NDArray[np.uint8], least_score: float, look: int = -1
     ) -> Detections:
         """BlazeFace in a picture whose sides are multiples of 16."""
         values = picture / np.float32(127.5) - 1
-        regressors, logits = run(self.detection_model, values, _OUTPUTS[0], copy)
+        regressors, logits = run(self.detection_model, values, _OUTPUTS[0], look + 1)
         shape = picture.shape[0], picture.shape[1]
         return decode(regressors.reshape(-1, 16), logits.reshape(-1), least_score, shape)
 
-    def _mesh(self, picture: NDArray[np.uint8], crop: _Crop) -> tuple[NDArray[np.float64], float]:
+    def _mesh(self, picture: NDArray[np.uint8], crop: Crop) -> tuple[NDArray[np.float64], float]:
         """The mesh, (468, 2), counted from the corner of the picture, and how likely it is one."""
-        linear = _rotation(crop.angle) * (crop.side / _MESH_SIZE)
+        linear = rotation(crop.angle) * (crop.side / _MESH_SIZE)
         origin = crop.center - linear @ (_MESH_SIZE / 2, _MESH_SIZE / 2)
         # The warp counts from the centres of pixels.
         shift = origin + linear @ (0.5, 0.5) - 0.5
@@ -219,22 +213,6 @@ def _first_plausible(searches: Iterator[list[Found]], shape: tuple[int, ...]) ->
     return first
 
 
-def _crop_of_box(box: NDArray[np.float64], keypoints: NDArray[np.float64]) -> _Crop:
-    """Around the detector's box, upright by its eyes."""
-    angle = math.atan2(*(keypoints[1] - keypoints[0])[::-1])
-    return _Crop((box[:2] + box[2:]) / 2, _CROP * float((box[2:] - box[:2]).max()), angle)
-
-
-def _crop_of_mesh(mesh: NDArray[np.float64]) -> _Crop:
-    """Around a mesh, upright by the outer corners of its eyes."""
-    left, right = (mesh[corner] for corner in _OUTER_CORNERS)
-    angle = math.atan2(*(right - left)[::-1])
-    turn = _rotation(angle)
-    upright = mesh @ turn
-    least, most = upright.min(axis=0), upright.max(axis=0)
-    return _Crop(turn @ ((least + most) / 2), _CROP * float((most - least).max()), angle)
-
-
 def _disagreement(
     box: NDArray[np.float64],
     keypoints: NDArray[np.float64],
@@ -246,8 +224,3 @@ def _disagreement(
     from_detector = np.linalg.norm(keypoints[: len(center)] - center, axis=1).mean()
     from_first = np.linalg.norm((mesh - first)[list(MESH_POINTS)], axis=1).mean()
     return float((from_detector + from_first) / (box[2:] - box[:2]).max())
-
-
-def _rotation(angle: float) -> NDArray[np.float64]:
-    cosine, sine = math.cos(angle), math.sin(angle)
-    return np.array([[cosine, -sine], [sine, cosine]])

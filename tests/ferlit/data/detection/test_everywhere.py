@@ -9,6 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from ferlit.data.detection import Found
+from ferlit.data.detection.blazeface import Detections
+from ferlit.data.detection.closer import look_closer
 from ferlit.data.detection.mediapipe import MediaPipeDetector
 from ferlit.data.synthetic import Person, draw_face
 from ferlit.inference.finding import FaceFinder
@@ -108,3 +110,30 @@ def test_the_border_of_a_large_panorama_fits_into_the_memory(
     places = [(k, 200, 1300) for k in (1000, 15000, 30000)]
     faces = everywhere(group((1600, 32000), places))
     assert matches(faces, places) == [1] * 3
+
+
+def textured(seed: int) -> Picture:
+    """What photographs have on average: amplitudes that fall with the frequency."""
+    rows, columns = np.fft.fftfreq(480)[:, None], np.fft.fftfreq(640)
+    frequency = np.hypot(rows, columns)
+    frequency[0, 0] = 1
+    noise = np.random.default_rng(seed).normal(size=(480, 640))
+    values = np.fft.ifft2(np.fft.fft2(noise) / frequency).real
+    return (255 * (values - values.min()) / np.ptp(values)).astype(np.uint8)
+
+
+def test_the_second_look_leaves_out_much_of_what_a_texture_seems_to_show(
+    detector: MediaPipeDetector,
+) -> None:
+    pixels = [0, 0]
+
+    def detect(piece: Picture, least: float, look: int) -> Detections:
+        pixels[look] += piece.size
+        return detector._blazeface(piece, least, look)
+
+    for seed in range(6):
+        picture = textured(seed)
+        picture[100:320, 200:420] = cv2.resize(head(seed), (220, 220), interpolation=cv2.INTER_AREA)
+        look_closer(picture, [detector(picture)[0].box], detect, detector.least_score)
+    assert 0 < pixels[0] <= 6 * 192 * 256
+    assert 0 < pixels[1] <= 0.6 * 6 * 384 * 512  # 0.7 where large faint sights count as well
