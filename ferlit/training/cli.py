@@ -20,7 +20,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from ferlit.configurations import find_config
 from ferlit.data.datamodule import ExpressionDataModule
-from ferlit.errors import UsageError
+from ferlit.errors import FerlitError, UsageError
 from ferlit.options import without_option
 from ferlit.training.callbacks.finite import StopOnNonFinite
 from ferlit.training.callbacks.statistics import LearningRate, MiningStatistics
@@ -102,7 +102,7 @@ class FerlitCLI(LightningCLI):
         else:
             path = Path(checkpoint)
             if not path.is_file():
-                raise UsageError(f"--ckpt_path {checkpoint}: there is no such file")
+                raise FerlitError(f"--ckpt_path {checkpoint}: there is no such file")
         config.ckpt_path = str(path)
         is_ours = checkpoint in KEYWORDS or self.subcommand == "fit"
         if is_ours and path.parent.name == "checkpoints":
@@ -220,7 +220,7 @@ def newest_checkpoint(runs: Path, name: str) -> Path:
     """
     found = list(runs.glob(f"version_*/checkpoints/{name}.ckpt"))
     if not found:
-        raise UsageError(f"--ckpt_path {name}: no run in {runs} has a checkpoint {name}.ckpt")
+        raise FerlitError(f"--ckpt_path {name}: no run in {runs} has a checkpoint {name}.ckpt")
     return max(found, key=lambda path: path.stat().st_mtime)
 
 
