@@ -43,8 +43,7 @@ def check_class_paths(path: Path, settings: Mapping[str, Any], trust: Sequence[s
     >>> check_class_paths(Path("a.ckpt"), {"backbone": {"class_path": "mine.Net"}})
     Traceback (most recent call last):
         ...
-    ferlit.errors.FerlitError: a.ckpt: its network has mine.Net, whose module would be run; if you
-    trust it, say so by --trust mine
+    ferlit.errors.FerlitError: a.ckpt: a checkpoint of mine.Net, which is not here
     """
     instantiator = settings.get("_instantiator", _INSTANTIATORS[0])
     if instantiator not in _INSTANTIATORS:
@@ -73,10 +72,13 @@ def _texts(value: Any) -> Iterator[str]:
 def _check(path: Path, name: str, trusted: Sequence[str]) -> None:
     if _is_within(name, trusted):
         return
-    if not _is_within(name, TRUSTED) or "__" in name or not _is_installed(name.split(".")[0]):
+    root = name.split(".")[0]
+    if not _is_within(name, TRUSTED) or "__" in name or not _is_installed(root):
+        if root not in sys.modules and find_spec(root) is None:
+            raise FerlitError(f"{path}: a checkpoint of {name}, which is not here")
         raise FerlitError(
-            f"{path}: its network has {name}, whose module would be run; if you trust it, say so "
-            f"by --trust {name.split('.')[0]}"
+            f"{path}: its network has {name}, which is no module of ferlit's kind; building it "
+            f"runs its code: if you trust that, say so by --trust {root}"
         )
     module, _, attribute = name.rpartition(".")
     try:

@@ -24,7 +24,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from ferlit.configurations import find_config
 from ferlit.data.datamodule import ExpressionDataModule
-from ferlit.errors import UsageError
+from ferlit.errors import FerlitError, UsageError
 from ferlit.options import option_values, without_option
 from ferlit.runs.folder import (
     BEST,
@@ -152,7 +152,7 @@ class FerlitCLI(LightningCLI):
         else:
             path = Path(checkpoint)
             if not path.is_file():
-                raise UsageError(f"--ckpt_path {checkpoint}: there is no such file")
+                raise FerlitError(f"--ckpt_path {checkpoint}: there is no such file")
         config.ckpt_path = str(path)
         self.content = read_checkpoint(path)
         self.training = Training.read(path, self.content)

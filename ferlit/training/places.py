@@ -79,8 +79,7 @@ def newest_checkpoint(runs: Path, name: str, config: Mapping[str, Any]) -> Path:
         config: The whole configuration of the command.
 
     Raises:
-        UsageError: no run below ``runs`` has one.
-        FerlitError: the newest is of another network.
+        FerlitError: no run below ``runs`` has one, or the newest is of another network.
     """
     found = sorted(
         runs.glob(f"version_*/{CHECKPOINTS}/{KEYWORDS[name]}"),
@@ -88,7 +87,7 @@ def newest_checkpoint(runs: Path, name: str, config: Mapping[str, Any]) -> Path:
         reverse=True,
     )
     if not found:
-        raise UsageError(f"--ckpt_path {name}: no run in {runs} has a checkpoint {name}.ckpt")
+        raise FerlitError(f"--ckpt_path {name}: no run in {runs} has a checkpoint {name}.ckpt")
     differences = {
         path: is_of_system(config_of(path, read_checkpoint(path)), config) for path in found
     }

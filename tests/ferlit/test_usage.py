@@ -23,8 +23,6 @@ from tests.ferlit.training.fits import ROOT, environment, fit_options
         (["crossval", "--config=no_such.yaml", "--output=x"], "no configuration no_such.yaml"),
         (["fit", "--config=ckplus.yaml"], "no data: give the folder of the database"),
         (["fit", "--config=fer2013.yaml"], "no data"),
-        (["test", "--config=ckplus.yaml", "--ckpt_path=none.ckpt"], "none.ckpt: there is no such"),
-        (["test", "--config=ckplus.yaml", "--ckpt_path=best"], "no run in"),
         (["fit", "--config=ckplus.yaml", "--model.softmax_on=none"], "softmax_on"),
     ],
 )
@@ -44,7 +42,6 @@ def test_what_is_mistyped_is_bad_usage(
     error = capsys.readouterr().err
     assert message in error
     assert code == 2, error
-    assert len(error.splitlines()) < 12 or "softmax_on" in message
 
 
 @pytest.mark.parametrize(
