@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from ferlit.data.databases import DATABASES
+from ferlit.data.manifest import write_manifest
 from ferlit.data.preparation import prepare_store
 from ferlit.data.store import Store
 from ferlit.data.synthetic.trees.ferplus import write_ferplus
@@ -22,6 +23,6 @@ def test_a_store_of_ferplus_with_the_labels_of_other_faces_is_refused(tmp_path: 
     old = pd.concat([records.iloc[:1]] * len(images)).assign(image=images)
     old.to_csv(folder / "records.csv", index=False)
     np.save(folder / "faces.npy", np.zeros((len(images), 60, 60), np.uint8))
-    (folder / "manifest.json").unlink(missing_ok=True)
+    write_manifest(folder)
     with pytest.raises(DataError, match="gave most faces the labels of others; prepare it again"):
         Store.open(folder)

@@ -368,6 +368,7 @@ def test_a_store_that_may_only_be_read_opens_and_is_found_made(
         "import os, sys; from pathlib import Path\n"
         "from ferlit.cli import main\n"
         "import pandas, ferlit.data.cli, ferlit.data.store\n"
+        "import encodings.utf_8_sig\n"  # the other user may not read Python's own folder
         "os.setgid(65534); os.setuid(65534)\n"
         "print(ferlit.data.store.Store.open(Path(sys.argv[1])).content)\n"
         "sys.exit(main(['prepare', '--database', 'ckplus', '--root', sys.argv[2], '--output', "

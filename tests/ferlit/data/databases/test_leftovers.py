@@ -131,7 +131,7 @@ def test_a_store_that_stays_says_what_came_since(
     add(tree, "x.png", content=encoded(smooth_noise(), "PNG"))
     prepare_store(folder, tree, tmp_path / "store", landmarks="none", progress=False)
     assert "stays as it is; 1 files or folders that it does not mention" in caplog.text
-    assert "x.png: a picture that no record takes from there" in caplog.text
+    assert "x.png: the picture lies in no class folder" in caplog.text
 
 
 def test_pictures_beside_a_table_that_no_row_names_are_listed(tmp_path: Path) -> None:

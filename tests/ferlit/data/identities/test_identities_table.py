@@ -32,8 +32,8 @@ def test_only_unknown_persons_are_filled_in(
     path = table(tmp_path, "image,identity\nc1.png, 007 \nc0.png,007\nb.png,S2\n")
     assert with_identities(RECORDS, path)["identity"].tolist() == ["", "S1", "007", "007"]
     assert RECORDS["identity"].tolist() == ["", "S1", "", ""]
-    assert "1 images have other persons there than in the database" in caplog.text
-    assert "such as b.png (S1, not S2)" in caplog.text
+    assert "1 images keep the person that the database names" in caplog.text
+    assert "such as b.png, which shows S1 and not S2" in caplog.text
 
 
 def test_a_table_saved_by_a_spreadsheet_is_read(tmp_path: Path) -> None:
