@@ -14,6 +14,9 @@ from ferlit.errors import DataError
 _LEAST_DEVIATION = 3.0
 _MOST_ALIKE = 0.97
 _ALIKE = 1  # grey values above and below
+# Eight bits of 16 that hold no more than 12, or the numbers of classes: a sixteenth of the range.
+_BLACK = 16
+_MOST_BLACK = 0.97
 
 
 class FlatFaceError(DataError):
@@ -27,7 +30,7 @@ def check_face(face: NDArray[np.uint8]) -> NDArray[np.uint8]:
         face: (H, W) grey.
 
     Raises:
-        FlatFaceError: all or nearly all of it is one grey value.
+        FlatFaceError: all or nearly all of it is one grey value, or black.
 
     >>> check_face(np.full((60, 60), 7, np.uint8))
     Traceback (most recent call last):
@@ -43,6 +46,12 @@ def check_face(face: NDArray[np.uint8]) -> NDArray[np.uint8]:
         raise FlatFaceError(
             f"the face is nearly plain ({100 * alike:.0f} % of its pixels have the grey value "
             f"{value} or one beside it)"
+        )
+    black = counts[:_BLACK].sum() / face.size
+    if black >= _MOST_BLACK:
+        raise FlatFaceError(
+            f"the face is nearly black ({100 * black:.0f} % of its pixels are below {_BLACK} of "
+            "255), as a picture is whose numbers are not its grey values"
         )
     deviation = float(face.std())
     if deviation < _LEAST_DEVIATION:

@@ -115,11 +115,17 @@ def csv_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 
     Raises:
         DataError: the file cannot be read, is in an encoding that it does not tell (see
-            `ferlit.data.texts`), or lacks a column.
+            `ferlit.data.texts`), or lacks a column or has it twice.
     """
-    missing = [column for column in columns if column not in csv_header(path)]
+    header = csv_header(path)
+    missing = [column for column in columns if column not in header]
     if missing:
         raise DataError(f"{path}: there is no column {' and no column '.join(missing)}")
+    if twice := [column for column in columns if header.count(column) > 1]:
+        raise DataError(
+            f"{path}: the column {' and the column '.join(twice)} is there more than once; keep "
+            "the one that is right"
+        )
     try:
         with pd.read_csv(
             path,
@@ -154,12 +160,20 @@ def csv_header(path: Path) -> list[str]:
     ['emotion', 'Usage', 'pixels']
     """
     try:
-        header = pd.read_csv(path, nrows=0, encoding=encoding_of(path))
+        # As a row: pandas gives columns of the same name different ones.
+        header = pd.read_csv(
+            path,
+            nrows=1,
+            header=None,
+            dtype=str,
+            keep_default_na=False,
+            encoding=encoding_of(path),
+        )
     except UnicodeDecodeError as error:
         raise wrong_encoding(path) from error
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: the CSV file cannot be read ({error})") from error
-    return [str(column).strip() for column in header.columns]
+    return [str(name).strip() for name in header.iloc[0]]
 
 
 def check_avi(path: Path) -> None:

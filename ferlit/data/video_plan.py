@@ -27,6 +27,7 @@ _FROM_ZERO = ("asf", "flv", "matroska,webm")
 _WITH_HIDDEN = ("vp8", "vp9", "av1", "libdav1d", "libvpx", "libvpx-vp9")
 _IN_FIELDS = ("h264", "hevc")  # a packet may be half a frame
 _CHUNK_HEAD = 8  # bytes of AVI between what the index points to and the frame itself
+_PACKETS = (188, 192, 204)  # bytes of a packet of MPEG-TS, of which a whole file has full ones
 _USUAL_RATE = 25.0
 _MOST_MISSING = 100_000  # frames; with more, a time is wrong
 _MOST_HOLES = 0.1  # of the frames; with more, the rate is not a constant one
@@ -55,7 +56,7 @@ class Plan(NamedTuple):
         is_told: An index that was written with the frames tells them, so that each has its number
             whatever is lost.
         is_complete: Each slot has a picture; some codecs have packets that are never shown.
-        complaint: What FFmpeg found wrong with a container that has no index.
+        complaint: What is wrong with a container that has no index.
         clock: When each frame is shown, where slots have no times of their own.
     """
 
@@ -103,6 +104,8 @@ def _plan_of(path: Path, size: int, _modified: int) -> Plan:
         rate = float(stream.average_rate or stream.guessed_rate or 0)
         rate = rate if 1 <= rate <= 1000 else _USUAL_RATE
         complaint = next((text.strip() for _, name, text in messages if name == kind), "")
+        if kind == "mpegts" and not complaint and all(size % each for each in _PACKETS):
+            complaint = "the file ends within a packet"
         is_complete = kind == _MOV or not (
             codec in _WITH_HIDDEN or (kind in _STREAMS and codec in _IN_FIELDS)
         )

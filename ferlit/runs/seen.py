@@ -52,6 +52,8 @@ def count_seen(
 ) -> Seen:
     """Count the images of a part whose person, or which themselves, a network has seen.
 
+    An image is known by its name in the same database, and by its pixels in any.
+
     Args:
         training: Whom it has seen.
         data: After its setup.
@@ -63,7 +65,9 @@ def count_seen(
     persons, images = (hash_each(records[name].tolist()) for name in ("identity", "image"))
     is_named = (records["identity"] != "").to_numpy(bool)
     is_seen = np.zeros(len(rows), dtype=bool)
+    faces = data.store.face_hashes[rows]
     for split in training.splits:
+        is_seen |= _is_among(faces, split.faces, part)
         if not split.shows_people_of(database):
             continue
         is_seen |= is_named & _is_among(persons, split.persons, part)
@@ -192,7 +196,7 @@ def _is_among(names: Hashes, parts: Any, part: str) -> NDArray[np.bool_]:
 
 def _why(own: Split, here: Split) -> str:
     if own.database != here.database:
-        return f"it was trained on {own.database}, whose people those of {here.database} are"
+        return f"it was trained on {own.database}, which shares people or pictures with them"
     if own.fingerprint != here.fingerprint:
         return f"{own.title}, of a store that was made from other files or in another way"
     if own.is_same(here):

@@ -110,6 +110,12 @@ def read_affectnet(root: Path, *, contempt: str = "yes") -> pd.DataFrame:
     if sets:
         warn_of_unused(root, sets, _lists(root).values())
     found = list((new_form if sets else _old_form)(root, unread))
+    codes = {picture.code for picture in found}
+    if 0 not in codes and codes.issuperset(range(1, len(CODES) + 1)):
+        raise DataError(
+            f"{root}: its codes begin with 1, and those of AffectNet with 0 for neutral, so that "
+            "each face would have another label; take the annotations as they were published"
+        )
     if doubt := doubt_of_codes((picture.code, picture.valence) for picture in found):
         raise DataError(
             f"{root}: {doubt}, so that the codes are not those of AffectNet (0 neutral, 1 "

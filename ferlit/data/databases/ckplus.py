@@ -163,9 +163,10 @@ def read_emotion(path: Path) -> int:
     except OSError as error:
         raise DataError(f"{path}: the file cannot be read ({error.strerror})") from error
     try:
-        value = float(text.split()[0])
+        (number,) = text.split()
+        value = float(number)
         code = int(value)
-    except (IndexError, ValueError, OverflowError):
+    except (ValueError, OverflowError):
         value, code = 0.0, -1
     if code != value or code not in range(len(CODES)):
         known = ", ".join(f"{code} {name}" for code, name in enumerate(CODES))

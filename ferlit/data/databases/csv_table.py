@@ -11,8 +11,10 @@ and is empty where the label is withheld::
 
 import csv
 import io
+import logging
 import re
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 
 import pandas as pd
@@ -29,6 +31,8 @@ _OF_A_SEQUENCE = ("expression", "identity", "split")
 _FRAME = re.compile(r"(\d{1,9})(?:\.0*)?", re.ASCII)
 
 _Row = dict[str, str | int]
+_Fields = dict[str | None, str | None]
+logger = logging.getLogger(__name__)
 
 
 def read_csv_table(root: Path, *, table: str = "records.csv") -> pd.DataFrame:
@@ -39,13 +43,15 @@ def read_csv_table(root: Path, *, table: str = "records.csv") -> pd.DataFrame:
         table: The CSV file, below the root.
 
     Returns:
-        The record table, in the order of the file. A row that names no file, an unknown expression,
-        split or frame, a picture of an earlier row that says the same, or a sequence that an
-        earlier row gives to another expression, identity or split, is unread.
+        The record table, in the order of the file. A row that has not as many values as the header
+        has names, names no file, an unknown expression, split or frame, a picture of an earlier row
+        that says the same, or a sequence that an earlier row gives to another expression, identity
+        or split, is unread.
 
     Raises:
-        DataError: there is no such table, it lacks a column, is in an encoding that it does not
-            tell, tells two things of one picture, or none of its rows can be used.
+        DataError: there is no such table, it lacks a column or has it twice, is in an encoding that
+            it does not tell, has a quote that is not closed, tells two things of one picture, or
+            none of its rows can be used.
 
     >>> read_csv_table(Path("nowhere"))
     Traceback (most recent call last):
@@ -96,31 +102,58 @@ def _check_same(path: Path, number: int, row: _Row, first: int, earlier: _Row) -
             )
 
 
-def _fields(path: Path) -> Iterator[dict[str, str]]:
-    """The rows by column, without the spaces around the values."""
+def _fields(path: Path) -> Iterator[_Fields]:
+    """The rows by column, without the spaces around the values.
+
+    A value that a row lacks is None, and values beyond the header have the column None.
+    """
     try:
-        rows = csv.reader(io.StringIO(read_text(path), newline=""))
-        header = [name.strip() for name in next(rows, [])]
-        missing = [name for name in _NEEDED if name not in header]
-        if missing:
-            raise DataError(
-                f"{path}: there is no column {' and no column '.join(missing)}; the first line "
-                f"is {','.join(header)[:80]!r}"
-            )
+        rows = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+        header = _header(path, next(rows, []))
         for row in rows:
             if row:
-                yield dict(zip(header, (value.strip() for value in row), strict=False))
+                yield dict(zip_longest(header, (value.strip() for value in row)))
     except (OSError, csv.Error) as error:
         raise DataError(f"{path}: the CSV file cannot be read ({error})") from error
 
 
-def _row(root: Path, fields: dict[str, str]) -> _Row:
+def _header(path: Path, names: list[str]) -> list[str]:
+    """The columns, also where they are written in capitals; others are named.
+
+    Raises:
+        DataError: one is missing, or there twice.
+    """
+    header = [name.strip() for name in names]
+    header = [name if name.lower() in header else name.lower() for name in header]
+    if missing := [name for name in _NEEDED if name not in header]:
+        raise DataError(
+            f"{path}: there is no column {' and no column '.join(missing)}; the first line "
+            f"is {','.join(names)[:80]!r}"
+        )
+    if twice := [name for name in COLUMNS if header.count(name) > 1]:
+        raise DataError(
+            f"{path}: the column {' and the column '.join(twice)} is there more than once; keep "
+            "the one that is right"
+        )
+    if others := [name for name in header if name not in COLUMNS]:
+        logger.warning(
+            "%s: columns that are not used: %s; known are %s",
+            path,
+            ", ".join(map(repr, others)),
+            ", ".join(COLUMNS),
+        )
+    return header
+
+
+def _row(root: Path, fields: _Fields) -> _Row:
     """A row of the record table.
 
     Raises:
-        DataError: a value is wrong.
+        DataError: a value is wrong, or their number.
     """
-    values = {column: fields.get(column, "") for column in COLUMNS}
+    if None in fields or None in fields.values():
+        raise DataError("the row has not as many values as the header has names; it may be cut off")
+    values = {column: fields.get(column) or "" for column in COLUMNS}
     if not values["image"]:
         raise DataError("the row names no image")
     split, frame = values["split"], values["frame"]

@@ -13,7 +13,7 @@ folder ``fer2013`` below it:
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -30,7 +30,7 @@ from ferlit.data.databases.listing import (
 )
 from ferlit.data.images import csv_header, csv_rows
 from ferlit.data.records import EXPRESSIONS, SPLITS, canonical_expression, record_table
-from ferlit.errors import DataError
+from ferlit.errors import ContradictionError, DataError
 
 # The expressions by their code in the CSV files.
 CODES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
@@ -121,7 +121,9 @@ def _rows(root: Path, unread: _Unread) -> list[_Row]:
 
 
 def _rows_with_usage(path: Path, root: Path, unread: _Unread) -> Iterator[_Row]:
-    for row, (emotion, usage) in enumerate(csv_rows(path, ("emotion", "Usage"))):
+    rows = list(csv_rows(path, ("emotion", "Usage")))
+    _check_codes(path, (emotion for emotion, _ in rows))
+    for row, (emotion, usage) in enumerate(rows):
         image = f"{below(root, path)}#{row}"
         if usage not in USAGES:
             unread[image] = f"the Usage {usage[:40]!r}; known are {', '.join(USAGES)}"
@@ -131,12 +133,25 @@ def _rows_with_usage(path: Path, root: Path, unread: _Unread) -> Iterator[_Row]:
             yield {"image": image, "expression": _CODES[emotion], "split": USAGES[usage]}
 
 
+def _check_codes(path: Path, emotions: Iterable[str]) -> None:
+    """Refuse codes that are counted from 1, as every class would be another."""
+    found = set(emotions)
+    if "0" not in found and found.issuperset(map(str, range(1, len(CODES) + 1))):
+        raise ContradictionError(
+            f"{path}: its emotions go from 1 to {len(CODES)}, so that each is another than in "
+            f"FER2013 ({_known()}); take the file as it was published, or subtract 1"
+        )
+
+
 def _challenge_rows(path: Path, root: Path, unread: _Unread) -> Iterator[_Row]:
     try:
         is_labelled = "emotion" in csv_header(path)
         if not is_labelled and path.name == "train.csv":
             raise DataError(f"{path}: there is no column emotion")
-        for row, (text,) in enumerate(csv_rows(path, ("emotion" if is_labelled else "pixels",))):
+        texts = [text for (text,) in csv_rows(path, ("emotion" if is_labelled else "pixels",))]
+        if is_labelled:
+            _check_codes(path, texts)
+        for row, text in enumerate(texts):
             image = f"{below(root, path)}#{row}"
             if is_labelled and text not in _CODES:
                 unread[image] = _unknown_emotion(text)
@@ -144,7 +159,7 @@ def _challenge_rows(path: Path, root: Path, unread: _Unread) -> Iterator[_Row]:
             expression = _CODES[text] if is_labelled else ""
             yield {"image": image, "expression": expression, "split": _CHALLENGE[path.name]}
     except DataError as error:
-        if path.name == "train.csv":
+        if path.name == "train.csv" or isinstance(error, ContradictionError):
             raise
         unread[below(root, path)] = str(error).removeprefix(f"{path}: ")
 
@@ -206,9 +221,12 @@ def _split(path: Path, root: Path, held: tuple[str, ...], has_val: bool) -> str 
     return split
 
 
+def _known() -> str:
+    return ", ".join(f"{code} {name}" for code, name in _CODES.items())
+
+
 def _unknown_emotion(code: str) -> str:
-    known = ", ".join(f"{code} {name}" for code, name in _CODES.items())
-    return f"the emotion {code[:40]!r}; known are {known}"
+    return f"the emotion {code[:40]!r}; known are {_known()}"
 
 
 FER2013 = Database(

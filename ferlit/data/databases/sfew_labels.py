@@ -1,5 +1,6 @@
 """The table of labels that some copies of SFEW have beside the class folders."""
 
+import logging
 from pathlib import Path
 
 from ferlit.data.databases.folder import SPLIT_NAMES
@@ -10,6 +11,7 @@ from ferlit.errors import DataError
 
 TABLE = "sfew_2.0_labels.csv"
 _NAME, _CODE, _EMOTION, _SPLIT = "image_name", "label", "emotion", "original_split"
+logger = logging.getLogger(__name__)
 
 
 def check_labels(path: Path, folders: dict[str, tuple[str, str]]) -> set[str]:
@@ -24,26 +26,31 @@ def check_labels(path: Path, folders: dict[str, tuple[str, str]]) -> set[str]:
 
     Raises:
         DataError: the table cannot be read, lists an image twice, or gives an image another
-            expression or split than its folder, or a code two expressions.
+            expression or split than its folder, an expression or split that is none, or a code two
+            expressions.
     """
     header = csv_header(path)
     optional = [column for column in (_CODE, _EMOTION, _SPLIT) if column in header]
     seen: dict[str, int] = {}
     of_codes: dict[str, str] = {}
+    lost: list[str] = []
     for number, values in enumerate(csv_rows(path, (_NAME, *optional))):
         told = dict(zip((_NAME, *optional), values, strict=True))
         name = Path(composed(told[_NAME])).stem
         place = f"{path}: row {number} (counted from 0)"
         if seen.setdefault(name, number) != number:
             raise DataError(f"{place} lists {name} again, as row {seen[name]} does")
-        emotion = _expression(told.get(_EMOTION, ""))
-        code = told.get(_CODE, "") or emotion
-        if emotion and (other := of_codes.setdefault(code, emotion)) != emotion:
-            raise DataError(f"{place} calls the code {code} {emotion}, rows before {other}")
+        emotion, told_split = _expression(told, place), _split(told, place)
         if name not in folders:
-            continue
-        expression, split = folders[name]
-        told_split = SPLIT_NAMES.get(told.get(_SPLIT, "").lower(), "")
+            lost.append(name)
+        expression, split = folders.get(name, ("", ""))
+        code, meaning = told.get(_CODE, ""), emotion or expression
+        if code and meaning and (other := of_codes.setdefault(code, meaning)) != meaning:
+            raise DataError(
+                f"{place} gives {name} the code {code}, which is {other} in rows before, but it is "
+                f"{meaning}; unpack the database anew, or remove the table if it is not of these "
+                "pictures"
+            )
         for what, here, there in (
             ("expression", emotion, expression),
             ("split", told_split, split),
@@ -53,11 +60,22 @@ def check_labels(path: Path, folders: dict[str, tuple[str, str]]) -> set[str]:
                     f"{place} gives {name} the {what} {here}, but its folder {there}; unpack the "
                     "database anew, or remove the table if it is not of these pictures"
                 )
+    if lost:
+        some = ", ".join(lost[:5]) + (" ..." if len(lost) > 5 else "")
+        logger.warning("%s: %d rows name no image that is there: %s", path, len(lost), some)
     return folders.keys() - seen.keys()
 
 
-def _expression(name: str) -> str:
+def _expression(told: dict[str, str], place: str) -> str:
+    name = told.get(_EMOTION, "")
     try:
-        return canonical_expression(name)
-    except DataError:
-        return ""
+        return canonical_expression(name) if name else ""
+    except DataError as error:
+        raise DataError(f"{place}: {error}") from error
+
+
+def _split(told: dict[str, str], place: str) -> str:
+    name = told.get(_SPLIT, "")
+    if name and name.lower() not in SPLIT_NAMES:
+        raise DataError(f"{place}: the split {name[:40]!r}; known are train, val and test")
+    return SPLIT_NAMES[name.lower()] if name else ""

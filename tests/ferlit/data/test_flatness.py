@@ -33,6 +33,14 @@ def test_what_is_plain_or_nearly_plain_is_no_face(face: np.ndarray) -> None:
         check_face(face)
 
 
+@pytest.mark.parametrize("bits", [1, 2, 3, 4])
+def test_a_face_of_few_bits_in_the_lowest_of_eight_is_no_face(bits: int) -> None:
+    face = smooth_noise(60) >> (8 - bits)
+    face[0, :8] = 255  # hot pixels of the camera
+    with pytest.raises(FlatFaceError, match=r"^the face is nearly (plain|black)"):
+        check_face(face)
+
+
 @pytest.mark.parametrize("factor", [1.0, 0.1])
 def test_a_face_in_little_light_stays(factor: float) -> None:
     face = (smooth_noise(60) * factor).astype(np.uint8)

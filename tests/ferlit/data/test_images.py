@@ -244,6 +244,13 @@ def test_a_csv_file_that_changed_is_parsed_again(tmp_path: Path) -> None:
     assert read_image(tmp_path, "t.csv#1").max() == 9
 
 
+@pytest.mark.parametrize("header", ["emotion,Usage,emotion", "emotion, Usage,Usage"])
+def test_a_column_that_is_there_twice_is_an_error(header: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(f"{header}\n3,Training,4\n")
+    with pytest.raises(DataError, match="is there more than once; keep the one that is right"):
+        list(csv_rows(tmp_path / "t.csv", ("emotion", "Usage")))
+
+
 def test_csv_rows_strips_names_and_values(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("\ufeffemotion, Usage\n0, Training\n\n NA ,PublicTest\n")
     assert csv_header(tmp_path / "t.csv") == ["emotion", "Usage"]

@@ -14,12 +14,14 @@ import torch
 from ferlit.cli import main
 from ferlit.data.databases import DATABASES
 from ferlit.data.databases.synthetic import drawn_like
+from ferlit.data.datamodule import ExpressionDataModule
 from ferlit.data.folds import subject_folds
 from ferlit.data.identities import IDENTITIES
 from ferlit.data.manifest import write_manifest
 from ferlit.data.preparation import prepare_store
 from ferlit.data.store import RECORDS, Store
-from ferlit.runs.people import PEOPLE, Training
+from ferlit.runs.people import PEOPLE, Split, Training
+from ferlit.runs.seen import count_seen
 from tests.ferlit.training.fits import fit_options
 
 
@@ -174,6 +176,44 @@ def test_rows_without_persons_are_known_by_their_names(
     assert f"3 of {total} tested images were trained or validated on" in capsys.readouterr().err
 
 
+def test_pictures_are_known_wherever_they_were_moved_and_whatever_they_are_called(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = drawn_store("folder", tmp_path)
+    assert main(softmax_options(store.folder, tmp_path / "runs", "synthetic_folder")) == 0
+    checkpoint = tmp_path / "runs" / "fer2013" / "version_0" / "checkpoints" / "best.ckpt"
+    other = Path(shutil.copytree(tmp_path / "tree", tmp_path / "other"))
+    trained = store.records.query("split == 'train' and expression != ''")["image"].tolist()[:3]
+    for number, image in enumerate(trained):
+        place = other / image.replace("train", "test", 1)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        (other / image).rename(place.with_name(f"moved_{number}{place.suffix}"))
+    database = DATABASES["folder"]  # another name than that of the training
+    changed = prepare_store(database, other, tmp_path / "other_store", progress=False)
+    capsys.readouterr()
+    assert main(["test", str(checkpoint), f"--data.store={changed.folder}"]) == 1
+    total = len(store.records.query("split == 'test' and expression != ''")) + 3
+    errors = capsys.readouterr().err
+    assert f"3 of {total} tested images were trained or validated on" in errors
+    assert "shares people or pictures with them" in errors
+
+
+def test_a_picture_that_a_split_has_twice_is_no_evidence_against_another_database(
+    tmp_path: Path,
+) -> None:
+    store = drawn_store("folder", tmp_path)
+    tree = tmp_path / "tree"
+    shown = store.records.query("expression != ''").groupby("split")["image"].first()
+    twin = tree / shown["test"].replace(Path(shown["test"]).stem, "twin")
+    shutil.copy(tree / shown["train"], twin)
+    again = prepare_store(DATABASES["folder"], tree, tmp_path / "again", progress=False)
+    data = ExpressionDataModule(store=again.folder)
+    data.setup("test")
+    training = Training((replace(Split.of(data), database="another"),))
+    assert count_seen(training, data, "test").images == 0
+    assert len(training.splits[0].faces["train"]) == len(training.splits[0].images["train"]) - 1
+
+
 def test_the_other_edition_of_a_database_shows_the_same_people(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -194,7 +234,9 @@ def test_the_other_edition_of_a_database_shows_the_same_people(
             if code:
                 refused.append(fold)
                 assert f"{count} of {(fold_of == fold).sum()} tested images (1 people)" in errors
-                assert "it was trained on ckplus, whose people those of ck48 are" in errors
+                assert (
+                    "it was trained on ckplus, which shares people or pictures with them" in errors
+                )
     assert refused, "else this shows nothing"
 
 

@@ -40,6 +40,13 @@ def test_the_codes_are_affectnets_own(tmp_path: Path) -> None:
     ]
 
 
+def test_codes_that_are_counted_from_1_are_refused(tmp_path: Path) -> None:
+    names = tuple(f"1/{code}.jpg" for code in range(1, 9))
+    root = fill(tmp_path, *(row(f"1/{c}.jpg", code=str(c)) for c in range(1, 9)), names=names)
+    with pytest.raises(DataError, match="its codes begin with 1"):
+        AFFECTNET.read(root)
+
+
 def test_a_list_may_lack_its_header(tmp_path: Path) -> None:
     fill(tmp_path, row("1/a.jpg"), row("1/b.jpg", code="6"))
     records = AFFECTNET.read(tmp_path)

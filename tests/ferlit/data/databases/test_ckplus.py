@@ -211,7 +211,19 @@ def test_the_codes_are_those_of_the_database() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", " \n", "happy\n", "   8.0000000e+00\n", "-1", "2.5", "nan", "inf", "\x00\x01"]
+    "text",
+    [
+        "",
+        " \n",
+        "happy\n",
+        "   8.0000000e+00\n",
+        "-1",
+        "2.5",
+        "nan",
+        "inf",
+        "\x00\x01",
+        "3.0 5.0\n",
+    ],
 )
 def test_a_wrong_emotion_file_is_named_with_its_text_and_costs_its_sequence(
     text: str, root: Path

@@ -103,8 +103,9 @@ def test_rows_and_frames_of_a_file_are_images(tmp_path: Path) -> None:
         ("b.png,fear,S1,s,2,train,", "the sequence s has the expression 'fear' here and 'anger'"),
         ("b.png,anger,S2,s,2,train,", "the sequence s has the identity 'S2' here and 'S1'"),
         ("b.png,anger,S1,s,2,,", "the sequence s has the split '' here and 'train' in an earlier"),
-        ("b.png", None),
-        ("b.png,fear,S1,t,2.0,validation,c.png,more", None),
+        ("b.png", "the row has not as many values as the header has names; it may be cut off"),
+        ("b.png,,,,,,", None),
+        ("b.png,fear,S1,t,2.0,validation,c.png", None),
     ],
 )
 def test_a_wrong_row_is_named_and_the_rest_is_read(
@@ -170,6 +171,34 @@ def test_a_file_is_found_however_its_letters_are_composed(tmp_path: Path) -> Non
     write_table(tmp_path, "image,expression", "zo\u00eb.png,fear")
     (image,) = CSV_TABLE.read(tmp_path)["image"]
     assert (tmp_path / image).is_file()
+
+
+@pytest.mark.parametrize("row", ["b.png,fear", "b.png,fear,ben,val,1"])
+def test_a_row_with_fewer_or_more_values_than_the_header_is_named(row: str, tmp_path: Path) -> None:
+    write_table(tmp_path, "image,expression,identity,split", "a.png,fear,anna,train", row)
+    records = CSV_TABLE.read(tmp_path)
+    assert records["image"].tolist() == ["a.png"]
+    assert "not as many values as the header" in unread_files(records)["records.csv#1"]
+
+
+def test_columns_are_known_in_capitals_and_others_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_table(tmp_path, "Image,EXPRESSION,Identity,person", "a.png,fear,anna,ben")
+    assert CSV_TABLE.read(tmp_path)["identity"].tolist() == ["anna"]
+    assert "columns that are not used: 'person'" in caplog.text
+
+
+def test_a_column_that_is_there_twice_is_an_error(tmp_path: Path) -> None:
+    write_table(tmp_path, "image,Expression,EXPRESSION", "a.png,fear,anger")
+    with pytest.raises(DataError, match="column expression is there more than once"):
+        CSV_TABLE.read(tmp_path)
+
+
+def test_a_quote_that_is_not_closed_is_an_error(tmp_path: Path) -> None:
+    write_table(tmp_path, "image,expression", "a.png,fear", 'b.png,"fear', "c.png,fear")
+    with pytest.raises(DataError, match="cannot be read"):
+        CSV_TABLE.read(tmp_path)
 
 
 def test_a_missing_table_is_an_error(tmp_path: Path) -> None:

@@ -182,6 +182,15 @@ def test_a_wrong_row_is_named(row: str, message: str, tmp_path: Path) -> None:
     assert re.match(message, f"{image}: {reason}")
 
 
+@pytest.mark.parametrize("name", ["fer2013.csv", "icml_face_data.csv", "train.csv", "test.csv"])
+def test_emotions_that_are_counted_from_1_are_refused(name: str, tmp_path: Path) -> None:
+    lines = [f"{code},0 0,Training" for code in range(1, 8)]
+    (tmp_path / "train.csv").write_text("emotion,pixels\n0,0 0\n")
+    (tmp_path / name).write_text("\n".join(["emotion,pixels,Usage", *lines]))
+    with pytest.raises(DataError, match=r"its emotions go from 1 to 7.*0 anger"):
+        FER2013.read(tmp_path)
+
+
 def test_a_wrong_row_of_the_challenge_is_named(tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_text("emotion,pixels\n7,0\n4,0\n")
     records = FER2013.read(tmp_path)

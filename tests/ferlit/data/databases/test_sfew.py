@@ -276,6 +276,7 @@ def test_a_table_of_labels_that_agrees_changes_nothing(
     records = SFEW.read(root)
     assert records.equals(expected)
     assert "1 images have no row: HarryPotter_Deathly_Hallows_1_005528520_00000001" in caplog.text
+    assert "1 rows name no image that is there: Somebody_000000000_00000001" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -286,7 +287,10 @@ def test_a_table_of_labels_that_agrees_changes_nothing(
             "row 1 .* expression anger, but its folder sad",
         ),
         ("21_001404920_00000004.png,6,Sad,Val", "row 1 .* the split val, but its folder train"),
-        ("21_001404920_00000004.png,1,Sad,Train", "row 1 .* calls the code 1 sadness, .* anger"),
+        ("21_001404920_00000004.png,1,Sad,Train", "row 1 .* code 1, which is anger .* is sadness"),
+        ("21_001404920_00000004.png,1,,Train", "row 1 .* code 1, which is anger .* is sadness"),
+        ("21_001404920_00000004.png,6,Bored,Train", "row 1 .* unknown expression 'Bored'"),
+        ("21_001404920_00000004.png,6,Sad,Tra", "row 1 .* the split 'Tra'; known are"),
         ("Airheads_000519240_00000005.png,1,Angry,Train", "row 1 .* again, as row 0 does"),
     ],
 )

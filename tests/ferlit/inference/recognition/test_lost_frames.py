@@ -301,3 +301,16 @@ def test_what_a_damaged_container_lost_may_be_unknown(
     numbers = [row["frame"] for row in faces]
     assert numbers == list(range(len(numbers)))
     assert 10 < len(numbers) < 13
+
+
+def test_a_stream_that_ends_within_a_packet_was_cut_off(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """MPEG-TS tells neither a count nor an end, but has packets of one size."""
+    film = write_numbered(tmp_path / "a.ts", "mp4v", 20)
+    assert recognise(trained, film, "--output", tmp_path / "a.jsonl") == 0
+    content = film.read_bytes()
+    film.write_bytes(content[: 188 * (len(content) * 6 // 10 // 188) + 100])
+    capsys.readouterr()
+    assert recognise(trained, film, "--output", tmp_path / "a.jsonl") == 1
+    assert "the container is damaged (the file ends within a packet)" in capsys.readouterr().err
