@@ -83,6 +83,8 @@ def read_manifest(folder: Path) -> dict[str, str]:
         if found is None or found[2] in digests:
             raise DamagedError(path, f"{line[:80]!r} is no checksum and name of one more file")
         digests[found[2]] = found[1]
+    if not digests:
+        raise DamagedError(path, "damaged: it names no file")
     return digests
 
 

@@ -68,7 +68,7 @@ from ferlit.training.record.provenance import RecordRun
 from ferlit.training.record.saved_config import SaveConfig, plain
 from ferlit.training.record.wandb_logger import WandbRunLogger, finish_tracking
 from ferlit.training.resuming import check_preprocessing, check_settings
-from ferlit.training.resumption import check_epochs, check_new_run, is_over
+from ferlit.training.resumption import check_epochs, check_new_run, check_no_run, is_over
 from ferlit.training.unused import leave_out_unused_data
 
 logger = logging.getLogger(__name__)
@@ -148,7 +148,7 @@ class FerlitCLI(LightningCLI):
         now = plain(self._parser(self.subcommand), config)
         if checkpoint in KEYWORDS:
             runs = Path(logger.init_args.save_dir) / logger.init_args.name
-            path = newest_checkpoint(runs, checkpoint, now)
+            path = newest_checkpoint(runs, checkpoint, now, logger.init_args.get("version"))
         else:
             path = Path(checkpoint)
             if not path.is_file():
@@ -216,6 +216,8 @@ class FerlitCLI(LightningCLI):
             run = self.trainer.logger
             if isinstance(run, RunLogger) and run.begun:
                 check_new_run(run.begun)
+            if run is None:
+                check_no_run(Path(self.trainer.default_root_dir))
 
     def before_validate(self) -> None:
         """Meet mistakes in the data, such as another fold than the checkpoint's."""

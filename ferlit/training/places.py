@@ -1,5 +1,6 @@
 """Runs that a command line names: by their folder, as the newest, and those that failed at once."""
 
+import glob
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
@@ -70,24 +71,29 @@ def run_options(command: str, place: Path, options: Sequence[str], folder: Path)
     return [f"--config={path}", *options, f"--ckpt_path={checkpoint}"]
 
 
-def newest_checkpoint(runs: Path, name: str, config: Mapping[str, Any]) -> Path:
+def newest_checkpoint(
+    runs: Path, name: str, config: Mapping[str, Any], version: int | str | None = None
+) -> Path:
     """The checkpoint ``name`` ("last" or "best") of the newest run that has one.
 
     Args:
         runs: Where the runs of that name are.
         name: "last" or "best".
         config: The whole configuration of the command.
+        version: The run's number or name, where it is not the newest one that is meant.
 
     Raises:
         FerlitError: no run below ``runs`` has one, or the newest is of another network.
     """
+    run = version if isinstance(version, str) else f"version_{version}"
     found = sorted(
-        runs.glob(f"version_*/{CHECKPOINTS}/{KEYWORDS[name]}"),
+        runs.glob(f"{'*' if version is None else glob.escape(run)}/{CHECKPOINTS}/{KEYWORDS[name]}"),
         key=lambda path: path.stat().st_mtime,
         reverse=True,
     )
     if not found:
-        raise FerlitError(f"--ckpt_path {name}: no run in {runs} has a checkpoint {name}.ckpt")
+        where = f"no run in {runs} has a" if version is None else f"{runs / run} has no"
+        raise FerlitError(f"--ckpt_path {name}: {where} checkpoint {name}.ckpt")
     differences = {
         path: is_of_system(config_of(path, read_checkpoint(path)), config) for path in found
     }

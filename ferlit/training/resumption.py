@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from ferlit.errors import DataError, FerlitError, UsageError
-from ferlit.runs.folder import CHECKPOINTS, CONFIG, LAST, read_config
-from ferlit.runs.record import is_finished
+from ferlit.runs.folder import CHECKPOINTS, CONFIG, LAST, SPLIT_TABLE, read_config
+from ferlit.runs.record import RUN, is_finished
 
 _ENDS = ("max_epochs", "min_epochs", "max_steps", "min_steps", "max_time")  # of a fit
 
@@ -25,6 +25,24 @@ def check_new_run(folder: Path) -> None:
         raise FerlitError(
             f"{folder} holds a run that has been trained; go on with it by --ckpt_path {last}, "
             "or give another --trainer.logger.init_args.version"
+        )
+
+
+def check_no_run(folder: Path) -> None:
+    """See that a fit without a logger, which has no folder of its own, overwrites nothing.
+
+    Args:
+        folder: Gets what it writes.
+
+    Raises:
+        FerlitError: a file of a run, or of its name, is there.
+    """
+    names = (CONFIG, RUN, SPLIT_TABLE, "metrics.json", "predictions.csv", CHECKPOINTS)
+    there = [name for name in names if (folder / name).exists()]
+    if there:
+        raise FerlitError(
+            f"{folder} has {', '.join(there)}, which a fit without a logger would overwrite; give "
+            "another folder by --trainer.default_root_dir, or leave out --trainer.logger"
         )
 
 

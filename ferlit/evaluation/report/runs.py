@@ -1,5 +1,6 @@
 """A finished run, read from its folder: what it was and what it predicted."""
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,10 @@ from ferlit.data.store import DESCRIPTION, Description, Store
 from ferlit.errors import DataError
 from ferlit.evaluation.metrics import Rule
 from ferlit.evaluation.pooling import TestedRun, read_predictions
+from ferlit.evaluation.tables import evaluate_images
 from ferlit.runs.record import read_run
 
-TESTED, PREDICTED = "predictions.csv", "predictions_all.csv"
+TESTED, PREDICTED, METRICS = "predictions.csv", "predictions_all.csv", "metrics.json"
 _FIXED = ["image", "identity", "sequence", "label", "predicted"]
 _SPLIT = ["split", "identity", "images", "sequences"]
 _LOSSES = {
@@ -104,7 +106,9 @@ def read_run_folder(folder: Path) -> Run:
         system, seed = place[1], int(place[2])
     part = "test" if (folder / TESTED).is_file() else "val"
     predictions, classes = _read_predictions(folder / (TESTED if part == "test" else PREDICTED))
-    if part == "val":
+    if part == "test":
+        _compare_counts(folder, predictions, list(classes))
+    else:
         predictions = _validation_part(predictions, find_store(config, record))
     has_split = (folder / "split.csv").is_file()
     split = _read_csv(folder / "split.csv", _SPLIT) if has_split else pd.DataFrame(columns=_SPLIT)
@@ -184,6 +188,27 @@ def _read_predictions(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     if len(classes) < 2 or not named <= set(classes):
         raise DataError(f"{path.name}: its labels and its columns of probabilities do not agree")
     return table, classes
+
+
+def _compare_counts(folder: Path, predictions: pd.DataFrame, classes: list[str]) -> None:
+    """See that the predictions are those that the run's own results were counted from.
+
+    Raises:
+        DataError: they are not, so that one of the files was changed or damaged since the test.
+    """
+    if not (folder / METRICS).is_file():
+        return
+    counted = evaluate_images(predictions, classes)
+    try:
+        said = json.loads((folder / METRICS).read_text(encoding="utf-8"))["image"]
+        correct, total = int(said["correct"]), int(said["total"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{METRICS}: cannot be read ({error!r})") from error
+    if (correct, total) != (counted.correct, counted.total):
+        raise DataError(
+            f"{TESTED}: {counted.correct} of {counted.total} images right, and {METRICS} says "
+            f"{correct} of {total}; one of them has changed since the test: test the run again"
+        )
 
 
 def _validation_part(predictions: pd.DataFrame, store: Store) -> pd.DataFrame:

@@ -8,8 +8,8 @@ import pandas as pd
 
 from ferlit.errors import DataError
 from ferlit.evaluation.report.runs import PREDICTED, TESTED, Run, read_run_folder
-from ferlit.runs.folder import CONFIG, EVALUATIONS
-from ferlit.runs.record import RUN, is_finished
+from ferlit.runs.folder import CHECKPOINTS, CONFIG, EVALUATIONS
+from ferlit.runs.record import RUN, check_run, is_finished
 from ferlit.training.processes.fit import LOG
 
 # A folder with one of them is the folder of a run, whatever became of it.
@@ -74,11 +74,12 @@ def find_study(folder: Path) -> Study:
     unfinished: list[Note] = []
     unreadable: list[Note] = []
     for place in places:
-        reason = _why_unfinished(place)
-        if reason:
-            unfinished.append(Note(place, reason))
-            continue
         try:
+            check_run(place)
+            reason = _why_unfinished(place)
+            if reason:
+                unfinished.append(Note(place, reason))
+                continue
             runs.append(read_run_folder(place))
         except DataError as error:
             unreadable.append(Note(place, str(error)))
@@ -93,6 +94,8 @@ def find_study(folder: Path) -> Study:
 
 def _why_unfinished(folder: Path) -> str:
     if not (folder / CONFIG).is_file() and (folder / TESTED).is_file():
+        if (folder / CHECKPOINTS).is_dir():
+            return f"it has no {CONFIG}"
         return "an evaluation of a checkpoint that was trained elsewhere"
     is_tested = any((folder / name).is_file() for name in (TESTED, PREDICTED))
     if is_finished(folder):

@@ -39,6 +39,8 @@ class WholeCheckpoints(TorchCheckpointIO):
         except (OSError, RuntimeError) as error:
             # What torch raises when it cannot end its file hides why.
             reason = error if isinstance(error, OSError) else error.__context__
+            if isinstance(reason, KeyboardInterrupt | SystemExit):  # Ctrl-C, SIGTERM
+                raise reason from None
             if not isinstance(reason, OSError):
                 raise
             kept = " (the one before it is still there)" if path.is_file() else ""

@@ -112,6 +112,8 @@ def append(name: str) -> Callable[[Path], None]:
         (MANIFEST, lambda folder: (folder / MANIFEST).unlink()),
         (MANIFEST, edit(MANIFEST, "records.csv", "recorts.csv")),
         (MANIFEST, cut(MANIFEST, 0.9)),
+        (MANIFEST, cut(MANIFEST, 0)),
+        (MANIFEST, lambda folder: (folder / MANIFEST).write_bytes(b"\n") and None),
     ],
 )
 def test_damage_is_refused_with_the_name_of_the_file(

@@ -165,6 +165,45 @@ def test_a_new_fit_does_not_begin_in_the_folder_of_another(
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
+def test_a_fit_without_a_logger_overwrites_nothing(
+    store: Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    own = tmp_path / "config.yaml"
+    own.write_text("trainer:\n  max_epochs: 1\n  limit_train_batches: 1\n")
+    options = fit_options(store.folder, tmp_path, "--config=config.yaml", "--trainer.logger=false")
+    before = own.read_bytes()
+    assert main(options) == 1
+    assert f"{tmp_path} has config.yaml, which a fit without" in capsys.readouterr().err
+    assert own.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
+    apart = f"--trainer.default_root_dir={tmp_path / 'apart'}"
+    assert main([*options, apart]) == 0
+    assert (tmp_path / "apart" / "metrics.json").is_file()
+    assert main([*options, apart]) == 1
+    assert "has config.yaml, run.json, split.csv, metrics.json" in capsys.readouterr().err
+
+
+def test_the_last_of_a_run_with_a_name_is_found(
+    run: Path, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    named = Path(shutil.copytree(run, tmp_path / "ckplus" / "mine"))
+    shutil.copytree(run, tmp_path / "ckplus" / "version_7")  # newer
+    options = fit_options(store.folder, tmp_path, "--trainer.max_epochs=3")
+    assert main([*options, "--ckpt_path=last", "--trainer.logger.version=mine"]) == 0
+    assert f"{named}: finished already" in "".join(capsys.readouterr())
+    assert main([*options, "--ckpt_path=last", "--trainer.logger.version=7"]) == 0
+    assert "version_7: finished already" in "".join(capsys.readouterr())
+    shutil.rmtree(tmp_path / "ckplus" / "version_7")
+    assert main([*options, "--ckpt_path=last"]) == 0
+    assert f"{named}: finished already" in "".join(capsys.readouterr())
+    assert main([*options, "--ckpt_path=last", "--trainer.logger.version=5"]) == 2
+    assert "version_5 has no checkpoint last.ckpt" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", ["validate", "test", "predict"])
 def test_a_finished_run_is_evaluated_again(
     run: Path, store: Store, command: str, capsys: pytest.CaptureFixture[str]

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
@@ -55,6 +56,8 @@ def test_the_head_tells_protocol_people_and_runs(tmp_path: Path) -> None:
             "predictions.csv: cannot be read",
         ),
         ("split.csv", "split,images\ntest,1\n", "split.csv: no column identity"),
+        ("metrics.json", "[]", "metrics.json: cannot be read"),
+        ("metrics.json", '{"image": {"correct": 1, "total": 1}}', "predictions.csv: "),
     ],
 )
 def test_a_damaged_file_is_named_and_its_run_left_out(
@@ -65,6 +68,43 @@ def test_a_damaged_file_is_named_and_its_run_left_out(
     found = find_study(tmp_path)
     assert [run.tested.fold for run in found.runs] == [0]
     assert found.unreadable[0].reason.startswith(reason)
+
+
+def test_predictions_that_have_changed_since_the_test_are_left_out(tmp_path: Path) -> None:
+    write_run(tmp_path, fold=0)
+    table = write_run(tmp_path, fold=1) / "predictions.csv"
+    lines = table.read_text().splitlines(keepends=True)
+    table.write_text("".join(lines[:-1]))
+    other = write_run(tmp_path, fold=2) / "predictions.csv"
+    rows = pd.read_csv(other)
+    rows.loc[0, "label"] = next(
+        name
+        for name in rows.columns[5:]
+        if name != rows["label"][0] and (rows["predicted"][0] in (name, rows["label"][0]))
+    )
+    rows.to_csv(other, index=False)
+    found = find_study(tmp_path)
+    assert [run.tested.fold for run in found.runs] == [0]
+    assert [note.folder for note in found.unreadable] == [table.parent, other.parent]
+    assert f"{len(lines) - 2} images right, and metrics.json says" in found.unreadable[0].reason
+    assert "one of them has changed since the test" in found.unreadable[1].reason
+
+
+@pytest.mark.parametrize("content", ["[]", '{"finished"', "\x00\x00"])
+def test_a_damaged_record_is_no_unfinished_run(tmp_path: Path, content: str) -> None:
+    write_run(tmp_path, fold=0)
+    (write_run(tmp_path, fold=1) / "run.json").write_text(content)
+    found = find_study(tmp_path)
+    assert found.unfinished == ()
+    assert "run.json: " in found.unreadable[0].reason
+
+
+def test_a_run_without_its_configuration_says_so(tmp_path: Path) -> None:
+    write_run(tmp_path, fold=0)
+    folder = write_run(tmp_path, fold=1)
+    (folder / "checkpoints").mkdir(exist_ok=True)
+    (folder / "config.yaml").unlink()
+    assert find_study(tmp_path).unfinished[0].reason == "it has no config.yaml"
 
 
 def test_without_a_finished_run_the_message_tells_what_there_is(

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import gettempdir
+from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from ferlit.errors import FerlitError
 from ferlit.training.record.checkpoint_io import WholeCheckpoints
@@ -65,6 +67,57 @@ def test_a_file_system_of_its_own_that_is_full_leaves_the_former_checkpoint(tmp_
         assert torch.load(path)["weight"][0] == 3
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+class Interrupted:
+    """A file whose writer gets a signal after a MiB."""
+
+    def __init__(self, file: Any, sign: signal.Signals) -> None:
+        self.file, self.written = file, 0
+        self.sign: signal.Signals | None = sign
+
+    def __enter__(self) -> "Interrupted":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+    def write(self, content: Any) -> int:
+        self.written += len(content)
+        if self.sign and self.written > MIB:
+            sign, self.sign = self.sign, None
+            signal.raise_signal(sign)
+        return int(self.file.write(content))
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_within_a_write_is_that_signal(
+    tmp_path: Path, sign: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "last.ckpt"
+    WholeCheckpoints().save_checkpoint(content(1.0), path)
+
+    def end(*_: object) -> None:
+        raise SIGTERMException
+
+    before = signal.signal(signal.SIGTERM, end)
+    expected = KeyboardInterrupt if sign == signal.SIGINT else SIGTERMException
+    opened = Path.open
+
+    def open_slow(self: Path, *arguments: Any, **more: Any) -> Any:
+        file = opened(self, *arguments, **more)
+        return Interrupted(file, sign) if ".partial" in self.name else file
+
+    monkeypatch.setattr(Path, "open", open_slow)
+    try:
+        with pytest.raises(expected):
+            WholeCheckpoints().save_checkpoint(content(2.0, 3), path)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    check_former(tmp_path)
 
 
 WRITER = """
