@@ -149,35 +149,52 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="readers whose name holds this text")
     given = parser.parse_args(arguments)
+    counts = damage(given.inputs, given.seed, given.only)
+    return int(any(counts[kind] for kind in FAULTS))
+
+
+def damage(inputs: int, seed: int = 0, only: str = "") -> Counter[str]:
+    """Damage so many inputs, tell of each fault, and count what became of them.
+
+    Args:
+        inputs: How many.
+        seed: Fixes the files and the damages.
+        only: Readers whose name holds this text.
+
+    Returns:
+        By the kind of the outcome, see `Outcome` and `FAULTS`.
+    """
+    before = logging.getLogger("ferlit").level
     logging.getLogger("ferlit").setLevel(logging.CRITICAL)
     counts: Counter[str] = Counter()
     by_reader: dict[str, Counter[str]] = {}
     with tempfile.TemporaryDirectory(prefix="damaging-") as folder:
-        readers = [reader for reader in build(Path(folder)) if given.only in reader.name]
+        readers = [reader for reader in build(Path(folder)) if only in reader.name]
         answers = {reader.name: reader.read() for reader in readers}
-        for number in track(range(given.inputs), "damaging", disable=not sys.stdout.isatty()):
-            rng = np.random.default_rng((given.seed, number))
+        for number in track(range(inputs), "damaging", disable=not sys.stdout.isatty()):
+            rng = np.random.default_rng((seed, number))
             reader = readers[number % len(readers)]
-            damage = DAMAGES[int(rng.integers(len(DAMAGES)))]
+            change = DAMAGES[int(rng.integers(len(DAMAGES)))]
             whole = reader.path.read_bytes()
             try:
-                reader.path.write_bytes(damage(whole, rng))
+                reader.path.write_bytes(change(whole, rng))
                 outcome = attempt(reader, answers[reader.name])
             finally:
                 reader.path.write_bytes(whole)
             counts[outcome.kind] += 1
             by_reader.setdefault(reader.name, Counter())[outcome.kind] += 1
             if outcome.kind in FAULTS:
-                print(f"\ninput {number}, {reader.name}, {damage.__name__}: {outcome.kind}")
+                print(f"\ninput {number}, {reader.name}, {change.__name__}: {outcome.kind}")
                 print(f"{outcome.text[-1500:]}\n", flush=True)
     for name, kinds in sorted(by_reader.items()):
         print(f"{name}: " + ", ".join(f"{count} {kind}" for kind, count in kinds.items()))
     print(
-        f"{given.inputs} inputs: {counts['refused by name']} refused by name, "
+        f"{inputs} inputs: {counts['refused by name']} refused by name, "
         f"{counts['harmless']} harmless, {counts['read as it stands']} read as they stand (no "
         f"checksum), " + ", ".join(f"{counts[kind]} {kind}" for kind in FAULTS)
     )
-    return int(any(counts[kind] for kind in FAULTS))
+    logging.getLogger("ferlit").setLevel(before)
+    return counts
 
 
 if __name__ == "__main__":

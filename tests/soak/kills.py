@@ -169,6 +169,9 @@ def _run(
                 tally.lost.append(f"{folder}: did not end after {how}")
                 attempt.kill()
                 return False
+            torn = scenario.stopped(folder)
+            if torn:
+                tally.lost.append(f"after {how}: {torn}")
         output = attempt.output
         if TRACEBACK in output:
             tally.tracebacks.append(f"{folder}: see its log")

@@ -19,12 +19,15 @@ class Scenario:
         results: From that folder, after the end, to what must be as in an undisturbed run.
         busy: What a start says that another process, left over from before, is still at it; the
             start is then tried again.
+        stopped: From that folder, after each stop, to what is wrong with what is there; "" for
+            nothing.
     """
 
     name: str
     command: Callable[[Path], list[str]]
     results: Callable[[Path], Results]
     busy: str = "is still running there"
+    stopped: Callable[[Path], str] = lambda _: ""
 
 
 def hash_of(path: Path) -> str:
