@@ -12,7 +12,7 @@ from ferlit.errors import DataError
 from nmloss import IdentityTupleSampler, NegativeSources
 
 logger = logging.getLogger(__name__)
-_BATCH_SIZE = 128  # that of `ExpressionDataModule`, where nobody names one
+BATCH_SIZE = 128  # that of `ExpressionDataModule`, where nobody names one
 
 
 class CountedTuples(IdentityTupleSampler):
@@ -69,7 +69,7 @@ class TupleDataModule(ExpressionDataModule):
     def setup(self, stage: str) -> None:
         """Open the store and split it; training needs to know the persons."""
         super().setup(stage)
-        if stage == "fit" and self.batch_size != _BATCH_SIZE:
+        if stage == "fit" and self.batch_size != BATCH_SIZE:
             logger.warning(
                 "data.batch_size=%d is not used: a batch has data.tuples_per_batch=%d tuples",
                 *(self.batch_size, self.tuples_per_batch),

@@ -1,6 +1,6 @@
 """Pictures that a program hands over: files, their content, Pillow images and arrays."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,8 @@ def as_grey(image: Input) -> NDArray[np.uint8]:
 
 
 def _of_array(image: NDArray[Any]) -> NDArray[np.uint8]:
+    if isinstance(image, np.ma.MaskedArray) and np.ma.is_masked(image):
+        raise DataError("a masked array, whose masked pixels have no value; fill them (filled)")
     is_colour = image.ndim == 3 and image.shape[2] in _CHANNELS and image.dtype == np.uint8
     is_grey = image.ndim == 2 and image.dtype in (np.uint8, np.uint16)
     if image.size == 0 or not (is_colour or is_grey):
@@ -94,6 +96,10 @@ def check_batch(images: Sequence[Input]) -> Sequence[Input]:
         raise DataError(
             "recognise_batch takes several pictures, and got one "
             f"{what or type(images).__name__}; give a list of pictures, or call recognise"
+        )
+    if isinstance(images, (Mapping, Set)) or not isinstance(images, Iterable):
+        raise DataError(
+            f"recognise_batch takes a list of pictures, and got a {type(images).__name__}"
         )
     return images
 

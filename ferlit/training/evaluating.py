@@ -18,7 +18,7 @@ from ferlit.runs.folder import (
 )
 from ferlit.runs.people import Split
 from ferlit.runs.record import read_run
-from ferlit.runs.seen import Seen
+from ferlit.runs.seen import ALLOW, Seen
 from ferlit.runs.settings import Change, changes, named
 from ferlit.training.modules import PREPROCESSING
 
@@ -36,7 +36,7 @@ _USED = (
 )
 # Where it runs and where the data are, which are compared by what is in them.
 _FREE = (
-    "allow_seen_people",
+    ALLOW,
     "checkpoint",
     "ckpt_path",
     "data.database",
@@ -47,7 +47,6 @@ _FREE = (
     "data.root",
     "data.store",
     "model.compile",
-    "model.init_from",
     "seed_everything",
     "trainer.accelerator",
     "trainer.benchmark",
@@ -190,7 +189,8 @@ def compare(
             + f"\n`ferlit {command} {_place(checkpoint)}` needs no configuration"
         )
     used = named(found, [*_USED, f"trainer.limit_{_LIMITS[command]}_batches"])
-    free = named(found, _FREE)
+    # Predictions judge nobody, so there is nothing to allow.
+    free = named(found, [name for name in _FREE if (command, name) != ("predict", ALLOW)])
     unused = [change for change in found if change not in [*used, *free]]
     if unused and is_of_run:
         names = "\n  ".join(map(str, unused))

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from ferlit.data.tuples import BATCH_SIZE
 from ferlit.errors import UsageError
 
 logger = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ def leave_out_unused_data(config: Any, given: Mapping[str, str]) -> None:
             f"--data.folds {given['data.folds']}: give the round as well, --data.fold 0 for the "
             "first; without it the database's official split is taken"
         )
+    _leave_out_batch_size(config, options, given)
     if not options.store or options.root:
         return
     for name, nothing in (("reader", None), ("landmarks", "auto")):
@@ -47,3 +49,16 @@ def leave_out_unused_data(config: Any, given: Mapping[str, str]) -> None:
                 *(value, options.store),
             )
             options[name] = nothing
+
+
+def _leave_out_batch_size(config: Any, options: Any, given: Mapping[str, str]) -> None:
+    """Tuples have a size of their own."""
+    tuples, size = options.get("tuples_per_batch"), options.get("batch_size", BATCH_SIZE)
+    if tuples is None or size == BATCH_SIZE:
+        return
+    text = f"data.batch_size={size} is not used: a batch has data.tuples_per_batch={tuples} tuples"
+    if "data.batch_size" in given:
+        raise UsageError(f"{text}; leave it out")
+    if config.get("ckpt_path") is None:  # else it is as the run has written it
+        logger.warning(text)
+        options.batch_size = BATCH_SIZE

@@ -131,3 +131,14 @@ def test_an_animation_is_not_taken_for_its_first_picture(recogniser: Recogniser)
     content = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
     with pytest.raises(DataError, match="it holds 2 pictures"):
         recogniser.recognise(content)
+
+
+@pytest.mark.parametrize("images", [None, 3, {"a": GREY}, {"a.png"}])
+def test_several_pictures_have_an_order(images: Any, recogniser: Recogniser) -> None:
+    with pytest.raises(DataError, match="takes a list of pictures, and got a"):
+        recogniser.recognise_batch(images)
+
+
+def test_masked_pixels_have_no_value(recogniser: Recogniser) -> None:
+    with pytest.raises(DataError, match="masked array"):
+        recogniser.recognise(np.ma.masked_greater(GREY, 100))

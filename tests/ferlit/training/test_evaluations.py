@@ -98,6 +98,11 @@ def test_the_run_s_own_test_says_that_it_was_limited(store: Store, tmp_path: Pat
     assert metrics(tmp_path / "ckplus" / "version_0")["limited"] == {"images": 20, "of": 36}
 
 
+def test_predictions_judge_nobody(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", str(finished), "--allow_seen_people=true"]) == 2
+    assert "no effect on predict; leave them out:\n  allow_seen" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "code", "shown"),
     [
@@ -107,6 +112,7 @@ def test_the_run_s_own_test_says_that_it_was_limited(store: Store, tmp_path: Pat
             "no effect on test; leave them out:\n  model.optimizer.lr",
         ),
         (("--data.batch_size=4",), 2, "no effect on test; leave them out:\n  data.batch_size"),
+        (("--model.init_from=x.ckpt",), 2, "no effect on test; leave them out:\n  model.init_from"),
         (("--model.backbone=ferlit.models.InceptionFER",), 1, "of another network"),
         (("--ckpt_path=other.ckpt",), 2, "names another checkpoint"),
         (("--data.store=nowhere",), 1, "nowhere: no prepared store"),

@@ -195,7 +195,18 @@ def test_a_fit_that_chooses_nothing_says_so(
     store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = fit_options(store.folder, tmp_path, "--trainer.max_epochs=1")
-    assert main([*options, "--checkpoint.every_n_epochs=5", "--data.batch_size=3"]) == 0
-    errors = capsys.readouterr().err
-    assert "no checkpoint was chosen" in errors
-    assert "data.batch_size=3 is not used" in errors
+    assert main([*options, "--checkpoint.every_n_epochs=5"]) == 0
+    assert "no checkpoint was chosen" in capsys.readouterr().err
+
+
+def test_the_size_of_a_batch_of_images_is_not_taken_for_tuples(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = fit_options(store.folder, tmp_path, "--trainer.max_epochs=1")
+    assert main([*options, "--data.batch_size=3"]) == 2
+    assert "data.batch_size=3 is not used" in capsys.readouterr().err
+    (tmp_path / "mine.yaml").write_text("data: {init_args: {batch_size: 3}}\n")
+    assert main([*options, f"--config={tmp_path / 'mine.yaml'}"]) == 0
+    assert "data.batch_size=3 is not used" in capsys.readouterr().err
+    (run,) = (tmp_path / "ckplus").iterdir()
+    assert "  batch_size: 128" in (run / "config.yaml").read_text()
