@@ -1,6 +1,7 @@
 """The data module of images; `ferlit.data.tuples` adds the one of tuples."""
 
 import hashlib
+import signal
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
@@ -303,7 +304,7 @@ class ExpressionDataModule(LightningDataModule):
         )
 
     def _loader_options(self) -> dict[str, Any]:
-        return {"num_workers": self.num_workers, "worker_init_fn": _one_thread}
+        return {"num_workers": self.num_workers, "worker_init_fn": _begin_worker}
 
     def _epoch(self) -> int:
         """The epoch whose plan a training loader starts with."""
@@ -323,6 +324,11 @@ class ExpressionDataModule(LightningDataModule):
         return self.trainer.world_size if self.trainer else 1
 
 
-def _one_thread(_: int) -> None:
-    """Workers are processes already: OpenCV's own threads would only get in their way."""
+def _begin_worker(_: int) -> None:
+    """Workers are processes already: OpenCV's own threads would only get in their way.
+
+    Many schedulers send SIGTERM to all processes of a command. The first one ends its workers;
+    where they end before it, PyTorch takes that for a failure of theirs.
+    """
     cv2.setNumThreads(0)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -1,5 +1,6 @@
 """Starts a command, stops it at a random moment, and lets it go on, until it comes to its end."""
 
+import contextlib
 import os
 import random
 import shutil
@@ -18,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 TRACEBACK = "Traceback (most recent call last)"
 PATIENCE_SECONDS = 600.0  # for what is left alone to end
 # A machine that goes down takes all processes; the system's out-of-memory killer takes one.
-STOPS = ("SIGKILL to all", "SIGKILL to the first", "SIGTERM to the first")
+STOPS = ("SIGKILL to all", "SIGKILL to the first", "SIGTERM to all", "SIGTERM to the first")
 
 
 @dataclass
@@ -87,6 +88,9 @@ class Attempt:
         """Stop it; whether it ended."""
         if how == "SIGKILL to all":
             self.kill()
+        elif how == "SIGTERM to all":
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGTERM)
         elif how == "SIGKILL to the first":
             self.process.kill()
         else:

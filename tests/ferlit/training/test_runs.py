@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -233,10 +234,12 @@ def test_a_checkpoint_given_by_its_file_is_tested_in_a_folder_of_its_own(
     assert {level: again[level] for level in whole} == whole
 
 
-def stop_in_an_epoch(store: Store, runs: Path, sign: signal.Signals) -> tuple[Path, int, str]:
+def stop_in_an_epoch(
+    store: Store, runs: Path, sign: signal.Signals, *more: str, to_all: bool = False
+) -> tuple[Path, int, str]:
     """Start a long fit and stop it after its first checkpoint; checkpoint, exit code, stderr."""
     running = subprocess.Popen(
-        command(store, runs, "--trainer.max_epochs=10000"),
+        command(store, runs, "--trainer.max_epochs=10000", *more),
         cwd=ROOT,
         env=environment(),
         stdout=subprocess.DEVNULL,
@@ -244,13 +247,17 @@ def stop_in_an_epoch(store: Store, runs: Path, sign: signal.Signals) -> tuple[Pa
         text=True,
         # A suite that runs in the background ignores SIGINT, and its children would as well.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        start_new_session=to_all,
     )
     last = runs / "ckplus" / "version_0" / "checkpoints" / "last.ckpt"
     deadline = time.monotonic() + 120
     while not last.exists() and running.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(0.3)
-    running.send_signal(sign)
+    if to_all:
+        os.killpg(running.pid, sign)
+    else:
+        running.send_signal(sign)
     errors = running.communicate(timeout=60)[1]
     assert last.exists(), errors
     return last, running.returncode, errors
@@ -271,6 +278,16 @@ def test_an_interrupted_run_says_how_to_go_on(store: Store, tmp_path: Path) -> N
     last, code, errors = stop_in_an_epoch(store, tmp_path, signal.SIGINT)
     assert code == 130
     assert "interrupted; to go on:\n  ferlit fit --config=ckplus.yaml" in errors
+    assert errors.rstrip().endswith(f"--ckpt_path {last}")
+
+
+def test_a_sigterm_to_all_processes_interrupts_and_is_no_failure_of_the_workers(
+    store: Store, tmp_path: Path
+) -> None:
+    workers = ("--data.num_workers=2",)
+    last, code, errors = stop_in_an_epoch(store, tmp_path, signal.SIGTERM, *workers, to_all=True)
+    assert code == 130, errors
+    assert "DataLoader" not in errors
     assert errors.rstrip().endswith(f"--ckpt_path {last}")
 
 
