@@ -39,12 +39,13 @@ def make_embedder(name: str, size: int = ONNX_SIZE) -> Embedder:
         size: Height and width of the ONNX model's input.
 
     Raises:
+        UsageError: there is no such model.
         DataError: dlib is not installed, or the model cannot be read.
 
     >>> make_embedder("arcface.onnx")
     Traceback (most recent call last):
         ...
-    ferlit.errors.DataError: arcface.onnx: there is no such model; --embedder is dlib or the path...
+    ferlit.errors.UsageError: arcface.onnx: there is no such model; --embedder is dlib or the path...
     """
     return Embedder(_dlib(), 0.45) if name == "dlib" else Embedder(_onnx(Path(name), size), 1.0)
 

@@ -68,7 +68,7 @@ class BackOff(Callback):
     >>> BackOff(patience=0)
     Traceback (most recent call last):
         ...
-    ferlit.errors.FerlitError: BackOff: patience=0; it must be at least 1
+    ferlit.errors.UsageError: BackOff: patience=0; it must be at least 1
     """
 
     def __init__(

@@ -1,5 +1,6 @@
 """Checkpoints that are whole, whatever happens while they are written."""
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ from lightning.fabric.utilities.cloud_io import _is_local_file_protocol
 
 from ferlit.errors import FerlitError
 from ferlit.files import whole_file
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -44,7 +47,8 @@ class WholeCheckpoints(TorchCheckpointIO):
             if not isinstance(reason, OSError):
                 raise
             kept = " (the one before it is still there)" if path.is_file() else ""
+            remedy = "make room, then go on" if reason.errno in _FULL else "go on"
             raise FerlitError(
-                f"{path}: the checkpoint cannot be written{kept}: {reason.strerror}; make room, "
-                "then go on with --ckpt_path"
+                f"{path}: the checkpoint cannot be written{kept}: {reason.strerror}; {remedy} with "
+                "--ckpt_path"
             ) from reason

@@ -265,7 +265,7 @@ def test_a_fold_that_fails_leaves_the_others_and_is_tried_again(
     assert code == 1
     assert "1 of 3 runs failed" in errors
     assert "softmax seed 0 fold 1, exit code 1; the end of" in errors
-    assert "ferlit fit: FileExistsError" in errors
+    assert "the checkpoint cannot be written: File exists" in errors
     assert "softmax seed 0 fold 2: " in output
     results, expected = read_results(folder), read_results(whole)
     assert [run["fold"] for run in results["runs"]] == [0, 2, 0, 1, 2]
