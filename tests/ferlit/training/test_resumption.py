@@ -112,6 +112,7 @@ def checkpoint(runs: Path, name: str) -> dict[str, Any]:
     path = folder(runs) / "checkpoints" / f"{name}.ckpt"
     content: dict[str, Any] = torch.load(path, weights_only=True)
     content["callbacks"].pop("RecordRun")  # seconds
+    content.pop("configuration")  # with the folder, and what stops the fit
     for key, state in content["callbacks"].items():
         if key.startswith("ModelCheckpoint"):
             for place in ("dirpath", "best_model_path", "kth_best_model_path", "last_model_path"):
