@@ -56,6 +56,7 @@ _TOLD = (
     "trainer.num_nodes",
     "trainer.strategy",
 )
+_PATIENCE = "EarlyStopping.patience"  # of a callback: what is given is in force
 _FOLDS = ("data.fold", "data.folds")
 _CHOICE = ("checkpoint.monitor", "checkpoint.mode")  # all else of a checkpoint is where and when
 
@@ -84,7 +85,9 @@ def check_settings(
     free += [change for change in named(found, ["checkpoint"]) if change.name not in _CHOICE]
     told = named(found, _TOLD)
     refused = [change for change in found if change not in [*free, *told]]
-    refused += _changed_callbacks(old, new)
+    of_callbacks = _changed_callbacks(old, new)
+    told += [change for change in of_callbacks if change.name.endswith(_PATIENCE)]
+    refused += [change for change in of_callbacks if change not in told]
     if refused:
         raise FerlitError(
             f"{checkpoint} was trained with other settings, which a fit that goes on cannot "

@@ -72,7 +72,13 @@ COMBINATIONS = {
         "--trainer.callbacks.logging_interval=step",
     ),
     "double precision": (0, *TUPLES, "--trainer.precision=64-true"),
-    "by steps": (0, *TUPLES, "--trainer.max_steps=44", "--trainer.max_epochs=-1"),
+    "by steps": (
+        0,
+        *TUPLES,
+        "--trainer.max_steps=44",
+        "--trainer.max_epochs=-1",
+        "--model.lr_scheduler.T_max=4",
+    ),
 }
 
 
