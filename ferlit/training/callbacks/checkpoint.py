@@ -38,13 +38,14 @@ class RunCheckpoint(ModelCheckpoint):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._last_saved_step = -1
         super().on_train_epoch_end(trainer, pl_module)
-        is_trial = bool(trainer.fast_dev_run)  # type: ignore[attr-defined]
-        if self.save_last and not is_trial and self._last_saved_step != trainer.global_step:
+        if self.save_last and self._last_saved_step != trainer.global_step:
             self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
 
     def _save_last_checkpoint(
         self, trainer: Trainer, monitor_candidates: dict[str, Tensor]
     ) -> None:
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return  # which leaves nothing behind; Lightning would, at the end
         if self.save_last == "link":
             # The checkpoint that it would lead to is the best one's.
             logger.warning("checkpoint.save_last=link: last.ckpt is a file here, of each epoch")

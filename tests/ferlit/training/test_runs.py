@@ -188,6 +188,14 @@ def test_a_fit_without_a_logger_overwrites_nothing(
     assert "has config.yaml, run.json, split.csv, metrics.json" in capsys.readouterr().err
 
 
+def test_a_trial_leaves_nothing_behind(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(fit_options(store.folder, tmp_path, "--trainer.fast_dev_run=true")) == 0
+    assert not any(tmp_path.iterdir())
+
+
 def test_the_last_of_a_run_with_a_name_is_found(
     run: Path, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
