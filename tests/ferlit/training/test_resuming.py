@@ -51,7 +51,11 @@ def test_callbacks_may_come_and_go_but_keep_their_arguments() -> None:
 
     none = config(OURS, None, 3)
     assert check_settings(Path("a"), none, with_callback(patience=3), is_split_known=True)
-    with pytest.raises(FerlitError, match=r"callbacks\.EarlyStopping\.patience: 3 there, 9 now"):
+    with pytest.raises(FerlitError, match=r"callbacks\.EarlyStopping\.min_delta: 3 there, 9 now"):
         check_settings(
-            Path("a"), with_callback(patience=3), with_callback(patience=9), is_split_known=True
+            Path("a"), with_callback(min_delta=3), with_callback(min_delta=9), is_split_known=True
         )
+    (told,) = check_settings(
+        Path("a"), with_callback(patience=3), with_callback(patience=9), is_split_known=True
+    )
+    assert told.endswith("EarlyStopping.patience: 3 there, 9 now")

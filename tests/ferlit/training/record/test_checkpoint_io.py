@@ -104,6 +104,8 @@ def test_a_signal_within_a_write_is_that_signal(
         raise SIGTERMException
 
     before = signal.signal(signal.SIGTERM, end)
+    # A suite in the background ignores it.
+    before_interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
     expected = KeyboardInterrupt if sign == signal.SIGINT else SIGTERMException
     opened = Path.open
 
@@ -117,6 +119,7 @@ def test_a_signal_within_a_write_is_that_signal(
             WholeCheckpoints().save_checkpoint(content(2.0, 3), path)
     finally:
         signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGINT, before_interrupt)
     check_former(tmp_path)
 
 
