@@ -1,7 +1,6 @@
 """The data module of images; `ferlit.data.tuples` adds the one of tuples."""
 
 import hashlib
-import signal
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
@@ -325,10 +324,5 @@ class ExpressionDataModule(LightningDataModule):
 
 
 def _begin_worker(_: int) -> None:
-    """Workers are processes already: OpenCV's own threads would only get in their way.
-
-    Many schedulers send SIGTERM to all processes of a command. The first one ends its workers;
-    where they end before it, PyTorch takes that for a failure of theirs.
-    """
+    """Workers are processes already: OpenCV's own threads would only get in their way."""
     cv2.setNumThreads(0)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
