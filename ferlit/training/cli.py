@@ -349,10 +349,13 @@ class FerlitCLI(LightningCLI):
         try:
             super()._run_subcommand(subcommand)
         except Exception:
-            run = self.trainer.logger
-            if isinstance(run, RunLogger) and run.begun and is_first_process():
-                remove_failed_start(run.begun)
-            raise
+            # A SIGTERM to all processes ends a loader's workers, which PyTorch takes for a failure
+            # of theirs before Lightning comes to end the run.
+            if not self.trainer.received_sigterm:
+                run = self.trainer.logger
+                if isinstance(run, RunLogger) and run.begun and is_first_process():
+                    remove_failed_start(run.begun)
+                raise
         except SystemExit as stop:
             # Lightning ends an interrupted run by SystemExit while it handles the
             # KeyboardInterrupt, and a terminated one by a SystemExit of its own that would count as
@@ -360,12 +363,14 @@ class FerlitCLI(LightningCLI):
             is_interrupted = isinstance(stop.__context__, KeyboardInterrupt)
             if not is_interrupted and not isinstance(stop, SIGTERMException):
                 raise
-            if not is_first_process():
-                raise SystemExit(130) from None
-            # Not "last": before this run's first checkpoint that is another run's.
-            last = Path(getattr(self.trainer.logger, "log_dir", None) or ".", CHECKPOINTS, LAST)
-            is_begun = subcommand == "fit" and last.is_file()
-            raise KeyboardInterrupt(*(("--ckpt_path", str(last)) if is_begun else ())) from None
+        else:
+            return
+        if not is_first_process():
+            raise SystemExit(130)
+        # Not "last": before this run's first checkpoint that is another run's.
+        last = Path(getattr(self.trainer.logger, "log_dir", None) or ".", CHECKPOINTS, LAST)
+        is_begun = subcommand == "fit" and last.is_file()
+        raise KeyboardInterrupt(*(("--ckpt_path", str(last)) if is_begun else ()))
 
 
 def _place_of(logger: Any, folder: Path) -> dict[str, Any]:

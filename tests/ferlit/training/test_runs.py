@@ -289,6 +289,16 @@ def test_an_interrupted_run_says_how_to_go_on(store: Store, tmp_path: Path) -> N
     assert errors.rstrip().endswith(f"--ckpt_path {last}")
 
 
+def test_a_sigterm_to_all_processes_interrupts_and_is_no_failure_of_the_workers(
+    store: Store, tmp_path: Path
+) -> None:
+    workers = ("--data.num_workers=2",)
+    last, code, errors = stop_in_an_epoch(store, tmp_path, signal.SIGTERM, *workers, to_all=True)
+    assert code == 130, errors
+    assert "DataLoader" not in errors
+    assert errors.rstrip().endswith(f"--ckpt_path {last}")
+
+
 def test_a_run_without_a_checkpoint_does_not_go_on_from_another_run(
     run: Path, store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
