@@ -132,10 +132,11 @@ def _hand_on(table: Path, to: Path) -> None:
             shutil.copy2(table, draft)
 
 
-def _which(folder: Path) -> tuple[int, int] | None:
+def _which(folder: Path) -> tuple[int, int, int] | None:
     """Which folder has the name at present."""
     try:
         status = folder.stat()
     except OSError:
         return None
-    return status.st_dev, status.st_ino
+    # The number of a folder that was removed is soon another's.
+    return status.st_dev, status.st_ino, status.st_ctime_ns

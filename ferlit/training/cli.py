@@ -67,8 +67,14 @@ from ferlit.training.record.logger import RunLogger
 from ferlit.training.record.provenance import RecordRun
 from ferlit.training.record.saved_config import SaveConfig, plain
 from ferlit.training.record.wandb_logger import WandbRunLogger, finish_tracking
-from ferlit.training.resuming import check_preprocessing, check_settings
-from ferlit.training.resumption import check_epochs, check_new_run, check_no_run, is_over
+from ferlit.training.resuming import (
+    check_epochs,
+    check_new_run,
+    check_no_run,
+    check_preprocessing,
+    check_settings,
+    is_over,
+)
 from ferlit.training.unused import leave_out_unused_data
 
 logger = logging.getLogger(__name__)

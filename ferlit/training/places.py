@@ -83,6 +83,7 @@ def newest_checkpoint(
         version: The run's number or name, where it is not the newest one that is meant.
 
     Raises:
+        UsageError: the run that is meant has none.
         FerlitError: no run below ``runs`` has one, or the newest is of another network.
     """
     run = version if isinstance(version, str) else f"version_{version}"
@@ -92,8 +93,9 @@ def newest_checkpoint(
         reverse=True,
     )
     if not found:
-        where = f"no run in {runs} has a" if version is None else f"{runs / run} has no"
-        raise FerlitError(f"--ckpt_path {name}: {where} checkpoint {name}.ckpt")
+        if version is not None:
+            raise UsageError(f"--ckpt_path {name}: {runs / run} has no checkpoint {name}.ckpt")
+        raise FerlitError(f"--ckpt_path {name}: no run in {runs} has a checkpoint {name}.ckpt")
     differences = {
         path: is_of_system(config_of(path, read_checkpoint(path)), config) for path in found
     }

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ferlit.evaluation.report.figures import save_png, svg
+from ferlit.files import write_text
 
 HTML, MARKDOWN = "report.html", "report.md"
 
@@ -47,9 +48,7 @@ def write_report(content: dict[str, Any], pictures: list[Picture], output: Path)
     for picture in pictures:
         save_png(picture.figure, output / f"{picture.name}.png")
     for name in (HTML, MARKDOWN):
-        draft = output / f".{name}"
-        draft.write_text(render(name, content), encoding="utf-8")
-        draft.replace(output / name)
+        write_text(output / name, render(name, content))
 
 
 def render(name: str, content: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from ferlit.data.preparation import CONTACT_SHEET
 from ferlit.data.summary import REPORT
 from ferlit.errors import FerlitError
+from ferlit.files import write_json
 from ferlit.training.record.logger import RunLogger
 
 WANDB = "wandb.json"
@@ -181,7 +182,7 @@ class WandbRunLogger(RunLogger):
         run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
         url = None if run.offline else run.url
         content = {"id": run.id, "project": self._options["project"], "url": url}
-        (folder / WANDB).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        write_json(folder / WANDB, content)
         return run
 
 
