@@ -31,8 +31,8 @@ from ferlit.inference.export.origin import Origin
 from ferlit.inference.export.parity import compare, face_inputs, predict, random_faces
 from ferlit.inference.export.quantise import LabelledFaces, quantise
 from ferlit.inference.recogniser import Recogniser
+from ferlit.runs.environment import processor
 from ferlit.training import ExpressionModule
-from ferlit.training.record.environment import processor
 
 CLASSES = ["neutral", "anger", "disgust", "fear", "happiness", "sadness", "surprise"]
 BATCH = 64

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -32,6 +33,21 @@ def find_config(name: str) -> Path:
     shipped = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("*.yaml"))
     is_folder = " (a folder of that name is there)" if Path(name).is_dir() else ""
     raise UsageError(f"no configuration {name}{is_folder}; shipped are {', '.join(shipped)}")
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A configuration.
+
+    Raises:
+        DataError: the file cannot be read or is none.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise DataError(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: not a table of options")
+    return content
 
 
 def check_config(path: Path) -> None:

@@ -15,14 +15,6 @@ from ferlit.evaluation.metrics import Rule
 from ferlit.evaluation.tables import Evaluation, evaluate_images, evaluate_sequences, vote
 
 
-def read_predictions(path: Path, classes: Sequence[str]) -> pd.DataFrame:
-    """A table that `ferlit.evaluation.tables.prediction_table` made and a run wrote."""
-    texts = dict.fromkeys(("image", "identity", "sequence", "label", "predicted"), str)
-    # Python's float reads exactly what was written: a rounded probability could win another vote.
-    numbers = dict.fromkeys(classes, float)
-    return pd.read_csv(path, dtype=texts, converters=numbers, keep_default_na=False)
-
-
 def recognised(predictions: pd.DataFrame, classes: Sequence[str], rule: Rule) -> pd.Series:
     """Whether each item was recognised, by its name: a sequence, or an image where all are stills.
 

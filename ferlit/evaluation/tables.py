@@ -14,6 +14,7 @@ from rich.table import Table
 
 from ferlit.evaluation.metrics import Rule, sequence_predictions
 from ferlit.files import whole_file, write_json
+from ferlit.runs.folder import CONFUSION, RESULTS, TESTED
 
 
 @dataclass(frozen=True)
@@ -174,10 +175,10 @@ def write_evaluation(
 
     folder.mkdir(parents=True, exist_ok=True)
     metrics = {level: result.to_dict() for level, result in results.items()}
-    write_json(folder / "metrics.json", {**metrics, **(says or {})})
-    with whole_file(folder / "predictions.csv") as draft:
+    write_json(folder / RESULTS, {**metrics, **(says or {})})
+    with whole_file(folder / TESTED) as draft:
         predictions.to_csv(draft, index=False)
-    files = {"image": "confusion.csv", "sequence": "confusion_sequences.csv"}
+    files = {"image": CONFUSION, "sequence": "confusion_sequences.csv"}
     for level, result in results.items():
         table = pd.DataFrame(result.confusion, result.classes, result.classes)
         table.to_csv(folder / files[level], index_label="actual")

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from ferlit.archives import UNREADABLE, check_archive
 from ferlit.errors import FerlitError, UsageError
 from ferlit.inference.trust import check_class_paths
+from ferlit.runs.folder import BEST, RunFolder
 from ferlit.training.modules import PREPROCESSING, ExpressionModule
 
 logger = logging.getLogger(__name__)
@@ -227,8 +228,8 @@ def _members(path: Path) -> list[str]:
 
 def _newest(folder: Path) -> Path:
     """The checkpoint that is probably meant."""
-    found = sorted(folder.rglob("best.ckpt"), key=lambda path: path.stat().st_mtime)
-    return found[-1] if found else folder / "checkpoints" / "best.ckpt"
+    found = sorted(folder.rglob(BEST), key=lambda path: path.stat().st_mtime)
+    return found[-1] if found else RunFolder(folder).best
 
 
 def _shortly(error: BaseException) -> str:

@@ -1,102 +1,181 @@
-"""The folder of a run: the names in it, and how to find it around a checkpoint."""
+"""The folder of a run: the names in it, and what its files say."""
 
-from collections.abc import Mapping
+import json
+import logging
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
+import pandas as pd
 
-from ferlit import archives
-from ferlit.errors import DataError, FerlitError
+from ferlit.configurations import read_config
+from ferlit.errors import DataError
+from ferlit.files import write_json
 
-CONFIG, SPLIT_TABLE = "config.yaml", "split.csv"
+logger = logging.getLogger(__name__)
 CHECKPOINTS, BEST, LAST = "checkpoints", "best.ckpt", "last.ckpt"
+CONFIG, RECORD, SPLIT, HISTORY = "config.yaml", "run.json", "split.csv", "metrics.csv"
+HYPER_PARAMETERS = "hparams.yaml"
+RESULTS, CONFUSION = "metrics.json", "confusion.csv"
+TESTED, PREDICTED = "predictions.csv", "predictions_all.csv"  # by a test; by ``ferlit predict``
+LOG = "fit.log"  # what a fit prints that another command has started
+WANDB = "wandb.json"
 EVALUATIONS = "evaluations"  # those apart from the run's own test, a folder each
-CONFIGURATION = "configuration"  # in a checkpoint: the whole configuration of its fit
+OF_IMAGE = ("image", "identity", "sequence", "label", "predicted")  # beside the probabilities
 
 
-def run_around(checkpoint: Path) -> Path | None:
-    """The folder of the run that a checkpoint lies in; None where it lies elsewhere.
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of a run.
 
-    >>> run_around(Path("runs/ckplus/version_0/checkpoints/best.ckpt")).name
-    'version_0'
-    >>> run_around(Path("best.ckpt")) is None
-    True
-    """
-    folder = checkpoint.absolute().parent
-    return folder.parent if folder.name == CHECKPOINTS else None
-
-
-def find_checkpoint(place: Path, name: str = BEST) -> Path:
-    """The checkpoint that a run's folder, or a checkpoint's own path, means.
+    Every reader raises `ferlit.errors.DataError` where its file is damaged. Only the history and
+    the predictions must be there; the others are empty where they are not.
 
     Args:
-        place: The folder of a run, or a checkpoint.
-        name: Which one of a run.
+        path: The folder.
 
-    Raises:
-        FerlitError: there is none; the message says what is there.
+    >>> RunFolder(Path("runs/ckplus/version_0")).best.as_posix()
+    'runs/ckplus/version_0/checkpoints/best.ckpt'
     """
-    if place.is_file():
-        return place
-    checkpoint = place / CHECKPOINTS / name
-    if checkpoint.is_file():
-        return checkpoint
-    if not place.is_dir():
-        raise FerlitError(f"{place}: there is no such run or checkpoint")
-    found = sorted((place / CHECKPOINTS).glob("*.ckpt")) or sorted(
-        place.rglob(f"{CHECKPOINTS}/{name}"), key=lambda path: path.stat().st_mtime, reverse=True
-    )
-    if not found:
-        raise FerlitError(f"{place}: not the folder of a run, it has no {CHECKPOINTS}/{name}")
-    hint = found[0] if found[0].parent.parent == place else found[0].parent.parent
-    raise FerlitError(f"{place}: it has no {CHECKPOINTS}/{name}; do you mean {hint}?")
+
+    path: Path
+
+    @classmethod
+    def around(cls, checkpoint: Path) -> "RunFolder | None":
+        """The run that a checkpoint lies in; None where it lies elsewhere.
+
+        >>> RunFolder.around(Path("runs/ckplus/version_0/checkpoints/best.ckpt")).path.name
+        'version_0'
+        >>> RunFolder.around(Path("best.ckpt")) is None
+        True
+        """
+        folder = checkpoint.absolute().parent
+        return cls(folder.parent) if folder.name == CHECKPOINTS else None
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint that validation chose."""
+        return self.path / CHECKPOINTS / BEST
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint to go on from."""
+        return self.path / CHECKPOINTS / LAST
+
+    @property
+    def log(self) -> Path:
+        """What its fit printed, where another command has started it."""
+        return self.path / LOG
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it came to its end."""
+        return "finished" in self.record()
+
+    def config(self) -> dict[str, Any]:
+        """``config.yaml``: the whole configuration."""
+        path = self.path / CONFIG
+        return read_config(path) if path.is_file() else {}
+
+    def hyper_parameters(self) -> dict[str, Any]:
+        """``hparams.yaml``: those of the module and the data module."""
+        path = self.path / HYPER_PARAMETERS
+        return read_config(path) if path.is_file() else {}
+
+    def check_record(self) -> None:
+        """See that ``run.json`` can be read, where there is one."""
+        _read_json(self.path / RECORD)
+
+    def record(self) -> dict[str, Any]:
+        """``run.json``: what the run was made with; a damaged one says nothing but a warning."""
+        try:
+            return _read_json(self.path / RECORD)
+        except DataError as error:
+            logger.warning("%s: what it says is not known", error)
+            return {}
+
+    def write_record(self, content: dict[str, Any]) -> None:
+        """Write ``run.json``, whole or not at all."""
+        write_json(self.path / RECORD, content)
+
+    def mark_finished(self) -> None:
+        """Note that the fit, and its test where there is one, came to the end."""
+        content = self.record()
+        seconds = time.time() - content.get("clock", time.time())
+        seconds += content.get("earlier_seconds", 0.0)
+        self.write_record(content | {"finished": now(), "seconds": round(seconds, 1)})
+
+    def split(self) -> pd.DataFrame:
+        """``split.csv``: who trains, validates and tests."""
+        return self._table(SPLIT, dtype={"identity": str}, keep_default_na=False)
+
+    def history(self) -> pd.DataFrame:
+        """``metrics.csv``: what was logged; an epoch may have several rows."""
+        return read_table(self.path / HISTORY, ["epoch"])
+
+    def results(self) -> dict[str, Any]:
+        """``metrics.json``: what the test gave, by image and by sequence."""
+        return _read_json(self.path / RESULTS)
+
+    def confusion(self) -> pd.DataFrame:
+        """``confusion.csv``: counts by image; rows are actual, columns predicted."""
+        return self._table(CONFUSION, keep_default_na=False)
+
+    def predictions(self, name: str = TESTED) -> pd.DataFrame:
+        """One row an image: `OF_IMAGE`, then the probability of each class.
+
+        Args:
+            name: The file: `TESTED` or `PREDICTED`.
+        """
+        path = self.path / name
+        classes = [name for name in read_table(path, OF_IMAGE, nrows=1) if name not in OF_IMAGE]
+        # Python's float reads exactly what was written: a rounded probability could win another
+        # vote.
+        numbers = dict.fromkeys(classes, float)
+        texts = dict.fromkeys(OF_IMAGE, str)
+        return read_table(path, dtype=texts, converters=numbers, keep_default_na=False)
+
+    def _table(self, name: str, **options: Any) -> pd.DataFrame:
+        path = self.path / name
+        return read_table(path, **options) if path.is_file() else pd.DataFrame()
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint; its weights stay on the disk until they are used.
+def read_table(path: Path, columns: Iterable[str] = (), **options: Any) -> pd.DataFrame:
+    """A CSV file that must have rows, and some columns.
+
+    Args:
+        path: The file.
+        columns: Names that must be there.
+        **options: Of `pandas.read_csv`.
 
     Raises:
-        DataError: it is missing, damaged, or none.
-    """
-    content = archives.read_checkpoint(path, mmap=True)
-    if not isinstance(content, dict):
-        raise DataError(f"{path}: a {type(content).__name__}, not a checkpoint")
-    return content
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """A configuration.
-
-    Raises:
-        DataError: the file cannot be read or is none.
+        DataError: it cannot be read, or lacks something.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise DataError(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{path}: not a table of options")
-    return content
+        table = pd.read_csv(path, **options)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({error})") from error
+    missing = [name for name in columns if name not in table]
+    if missing or table.empty:
+        raise DataError(f"{path}: " + (f"no column {missing[0]}" if missing else "empty"))
+    return table
 
 
-def config_of(checkpoint: Path, content: Mapping[str, Any]) -> dict[str, Any]:
-    """What is known of the configuration that a checkpoint was made with.
+def now() -> str:
+    """The time in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
-    It says so itself; one of an earlier version is told by ``config.yaml`` of its run, or else
-    knows the part of its network alone.
 
-    Args:
-        checkpoint: The file.
-        content: See `read_checkpoint`.
-    """
-    if isinstance(content.get(CONFIGURATION), dict):
-        return dict(content[CONFIGURATION])
-    run = run_around(checkpoint)
-    if run is not None and (run / CONFIG).is_file():
-        return read_config(run / CONFIG)
-    known = content.get("hyper_parameters") or {}
-    if "_class_path" not in known:
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
         return {}
-    arguments = {name: value for name, value in known.items() if not name.startswith("_")}
-    return {"model": {"class_path": known["_class_path"], "init_args": arguments}}
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({error})") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: cannot be read (a {type(content).__name__}, not a record)")
+    return content

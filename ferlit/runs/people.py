@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 
 from ferlit.data.datamodule import ExpressionDataModule
-from ferlit.runs.folder import CONFIG, SPLIT_TABLE, read_checkpoint, read_config, run_around
-from ferlit.runs.record import read_run
+from ferlit.errors import DataError
+from ferlit.runs.checkpoints import read_checkpoint
+from ferlit.runs.folder import RunFolder
 
 PEOPLE = "people"  # in a checkpoint
 PARTS = ("train", "val", "test")
@@ -210,7 +210,7 @@ def _from_folders(checkpoint: Path) -> Training:
             if isinstance(content.get(PEOPLE), Mapping):
                 rest = Training.of(content[PEOPLE])
                 return Training((*splits, *rest.splits), rest.unknown)
-        run = run_around(current)
+        run = RunFolder.around(current)
         split = None if run is None else _written(run)
         if run is None or split is None:
             return Training(tuple(splits), (str(current),))
@@ -220,18 +220,18 @@ def _from_folders(checkpoint: Path) -> Training:
     return Training(tuple(splits))
 
 
-def _written(run: Path) -> Split | None:
-    record = read_run(run)
+def _written(run: RunFolder) -> Split | None:
+    record = run.record()
     store = record.get("store")
     if not isinstance(store, dict):
         return None
     try:
-        table = pd.read_csv(run / SPLIT_TABLE, dtype=str, keep_default_na=False)
+        table = run.split()
         persons = {
             part: hashes(set(table.loc[table["split"] == part, "identity"]) - {""})
             for part in PARTS
         }
-    except (OSError, ValueError, KeyError):
+    except (DataError, KeyError):
         return None
     return Split(
         str(store.get("database")),
@@ -244,8 +244,6 @@ def _written(run: Path) -> Split | None:
     )
 
 
-def _start(run: Path) -> str | None:
-    if not (run / CONFIG).is_file():
-        return None
-    model = read_config(run / CONFIG).get("model") or {}
+def _start(run: RunFolder) -> str | None:
+    model = run.config().get("model") or {}
     return (model.get("init_args") or {}).get("init_from")

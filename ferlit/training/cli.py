@@ -26,17 +26,9 @@ from ferlit.configurations import find_config
 from ferlit.data.datamodule import ExpressionDataModule
 from ferlit.errors import FerlitError, UsageError
 from ferlit.options import option_values, without_option
-from ferlit.runs.folder import (
-    BEST,
-    CHECKPOINTS,
-    EVALUATIONS,
-    LAST,
-    config_of,
-    read_checkpoint,
-    run_around,
-)
+from ferlit.runs.checkpoints import config_of, read_checkpoint
+from ferlit.runs.folder import EVALUATIONS, TESTED, RunFolder
 from ferlit.runs.people import Split, Training
-from ferlit.runs.record import mark_finished, read_run
 from ferlit.runs.seen import ALLOW, check_evaluation, check_resume, check_start, count_seen
 from ferlit.training.callbacks.checkpoint import GoOn, RunCheckpoint
 from ferlit.training.callbacks.finite import StopOnNonFinite
@@ -95,7 +87,7 @@ _SILENCED = (
 class FerlitCLI(LightningCLI):
     """LightningCLI where a run continues in its own folder and a fit ends with its test."""
 
-    finished: Path | None = None  # the folder of a run that needs no more training
+    finished: RunFolder | None = None  # a run that needs no more training
     is_of_run = False  # whether an evaluation takes its configuration from a run
     changed: list[str]
 
@@ -163,7 +155,8 @@ class FerlitCLI(LightningCLI):
         self.content = read_checkpoint(path)
         self.training = Training.read(path, self.content)
         before = config_of(path, self.content)
-        folder = run_around(path)
+        run = RunFolder.around(path)
+        folder = None if run is None else run.path
         if self.subcommand == "fit":
             self.changed = check_settings(
                 path, before, now, is_split_known=bool(self.training.splits)
@@ -221,7 +214,7 @@ class FerlitCLI(LightningCLI):
         elif not is_trial(self.trainer) and is_first_process():
             run = self.trainer.logger
             if isinstance(run, RunLogger) and run.begun:
-                check_new_run(run.begun)
+                check_new_run(RunFolder(run.begun))
             if run is None:
                 check_no_run(Path(self.trainer.default_root_dir))
 
@@ -239,7 +232,8 @@ class FerlitCLI(LightningCLI):
 
     def fit(self, **arguments: Any) -> None:
         """Train, unless the run that ``--ckpt_path`` names has come to its end."""
-        run = run_around(Path(arguments["ckpt_path"])) if arguments.get("ckpt_path") else None
+        checkpoint = arguments.get("ckpt_path")
+        run = RunFolder.around(Path(checkpoint)) if checkpoint else None
         if run is not None:
             options = plain(self._parser("fit"), self.config.fit)
             self.finished = run if is_over(run, options["trainer"]) else None
@@ -249,10 +243,9 @@ class FerlitCLI(LightningCLI):
     def after_fit(self) -> None:
         """Test the checkpoint that validation chose, where there is something to test on."""
         if self.finished is not None:
-            logger.info("%s: finished already", self.finished)
-            best = self.finished / CHECKPOINTS / BEST
-            if best.is_file() and not (self.finished / "predictions.csv").is_file():
-                self._test(best)
+            logger.info("%s: finished already", self.finished.path)
+            if self.finished.best.is_file() and not (self.finished.path / TESTED).is_file():
+                self._test(self.finished.best)
             return
         tracker, chosen = self.trainer.logger, self.trainer.checkpoint_callback
         # Empty after a fast_dev_run.
@@ -264,17 +257,17 @@ class FerlitCLI(LightningCLI):
                 "trainer.limit_val_batches, check_val_every_n_epoch), so nothing is tested"
             )
         is_tested = bool(best_path) and self._test(Path(best_path))
-        folder = run_folder(self.trainer)
+        run = run_folder(self.trainer)
         if not self.trainer.is_global_zero or is_trial(self.trainer):
             return
-        mark_finished(folder)
+        run.mark_finished()
         if isinstance(tracker, WandbRunLogger):
-            run = read_run(folder)
-            tracker.log_config({"run": run})
+            record = run.record()
+            tracker.log_config({"run": record})
             if is_tested:
                 tracker.log_results(self.datamodule.classes)
             if best_path:
-                tracker.log_checkpoint(Path(best_path), {"run": run})
+                tracker.log_checkpoint(Path(best_path), {"run": record})
 
     def _test(self, best: Path) -> bool:
         """Test a network where there are data to test it on; whether there are."""
@@ -374,7 +367,7 @@ class FerlitCLI(LightningCLI):
         if not is_first_process():
             raise SystemExit(130)
         # Not "last": before this run's first checkpoint that is another run's.
-        last = Path(getattr(self.trainer.logger, "log_dir", None) or ".", CHECKPOINTS, LAST)
+        last = RunFolder(Path(getattr(self.trainer.logger, "log_dir", None) or ".")).last
         is_begun = subcommand == "fit" and last.is_file()
         raise KeyboardInterrupt(*(("--ckpt_path", str(last)) if is_begun else ()))
 

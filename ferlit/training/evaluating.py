@@ -11,13 +11,8 @@ from typing import Any
 from ferlit.data.datamodule import ExpressionDataModule
 from ferlit.data.manifest import checksum
 from ferlit.errors import DataError, FerlitError, UsageError
-from ferlit.runs.folder import (
-    BEST,
-    EVALUATIONS,
-    run_around,
-)
+from ferlit.runs.folder import BEST, EVALUATIONS, RunFolder
 from ferlit.runs.people import Split
-from ferlit.runs.record import read_run
 from ferlit.runs.seen import ALLOW, Seen
 from ferlit.runs.settings import Change, changes, named
 from ferlit.training.modules import PREPROCESSING
@@ -120,9 +115,9 @@ class Plan:
             data: After its setup.
             says: What `says` gave.
         """
-        run = run_around(self.checkpoint)
+        run = RunFolder.around(self.checkpoint)
         if self._is_of_the_run(data) and run is not None:
-            return run
+            return run.path
         what = {key: value for key, value in says.items() if key != "checkpoint"}
         what["store"] = {**says["store"], "folder": None}
         digest = hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode())
@@ -131,7 +126,7 @@ class Plan:
             for name in sorted(parts):
                 digest.update(parts[name].tobytes())
         name = f"{self.command}_{self.checkpoint.stem}_{digest.hexdigest()[:8]}"
-        return (run or self.checkpoint.absolute().parent) / EVALUATIONS / name
+        return (run.path if run else self.checkpoint.absolute().parent) / EVALUATIONS / name
 
     def _settings(self) -> dict[str, Any]:
         data, model, trainer = (
@@ -149,10 +144,10 @@ class Plan:
 
     def _is_of_the_run(self, data: ExpressionDataModule) -> bool:
         """Whether these are the run's predictions: of its best network, store and settings."""
-        run = run_around(self.checkpoint)
+        run = RunFolder.around(self.checkpoint)
         if self.command != "predict" or run is None or self.checkpoint.name != BEST:
             return False
-        store = read_run(run).get("store") or {}
+        store = run.record().get("store") or {}
         is_same_store = store.get("fingerprint") == data.store.description.fingerprint
         is_same_store &= store.get("content", data.store.content) == data.store.content
         return is_same_store and not self.changed
@@ -257,7 +252,8 @@ def _of_network(found: list[Change]) -> list[Change]:
 
 
 def _place(checkpoint: Path) -> Path:
-    return run_around(checkpoint) or checkpoint
+    run = RunFolder.around(checkpoint)
+    return checkpoint if run is None else run.path
 
 
 def _put(config: Any, names: list[str], value: Any) -> None:

@@ -11,22 +11,20 @@ import yaml
 
 from ferlit.errors import FerlitError, UsageError
 from ferlit.options import option_values
+from ferlit.runs.checkpoints import config_of, find_checkpoint, read_checkpoint
 from ferlit.runs.folder import (
     BEST,
     CHECKPOINTS,
     CONFIG,
     EVALUATIONS,
+    HYPER_PARAMETERS,
     LAST,
-    SPLIT_TABLE,
-    config_of,
-    find_checkpoint,
-    read_checkpoint,
-    read_config,
-    run_around,
+    RECORD,
+    SPLIT,
+    WANDB,
+    RunFolder,
 )
-from ferlit.runs.record import RUN, read_run
 from ferlit.training.evaluating import is_of_system
-from ferlit.training.record.wandb_logger import WANDB
 
 logger = logging.getLogger(__name__)
 KEYWORDS = {"last": LAST, "best": BEST}  # the checkpoints of the newest run, by name
@@ -52,11 +50,9 @@ def run_options(command: str, place: Path, options: Sequence[str], folder: Path)
             "best or last, or leave it out"
         )
     checkpoint = find_checkpoint(place, name)
-    run = run_around(checkpoint)
-    if run is not None and (run / CONFIG).is_file():
-        config = read_config(run / CONFIG)
-    else:
-        config = config_of(checkpoint, read_checkpoint(checkpoint))
+    run = RunFolder.around(checkpoint)
+    config = run.config() if run is not None else {}
+    config = config or config_of(checkpoint, read_checkpoint(checkpoint))
     if "trainer" not in config or "data" not in config:
         raise FerlitError(
             f"{checkpoint} does not say its configuration, and lies in no folder of a run; give "
@@ -65,7 +61,7 @@ def run_options(command: str, place: Path, options: Sequence[str], folder: Path)
     for key in ("ckpt_path", "return_predictions", "weights_only", "verbose"):
         config.pop(key, None)
     config["trainer"]["callbacks"] = None  # those of a training have nothing to do here
-    _find_data(config, read_run(run) if run is not None else {}, given)
+    _find_data(config, run.record() if run is not None else {}, given)
     path = folder / CONFIG
     path.write_text(yaml.safe_dump(config), encoding="utf-8")
     return [f"--config={path}", *options, f"--ckpt_path={checkpoint}"]
@@ -120,7 +116,7 @@ def remove_failed_start(folder: Path) -> None:
     if not folder.is_dir():
         return
     names = {path.name for path in folder.iterdir() if not path.name.startswith("events")}
-    if names <= {CONFIG, RUN, SPLIT_TABLE, "hparams.yaml", WANDB}:
+    if names <= {CONFIG, RECORD, SPLIT, HYPER_PARAMETERS, WANDB}:
         shutil.rmtree(folder, ignore_errors=True)
         if folder.parent.name == EVALUATIONS and not any(folder.parent.iterdir()):
             folder.parent.rmdir()

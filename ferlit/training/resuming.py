@@ -7,8 +7,7 @@ from typing import Any
 
 from ferlit.data.datamodule import ExpressionDataModule
 from ferlit.errors import DataError, FerlitError, UsageError
-from ferlit.runs.folder import CHECKPOINTS, CONFIG, LAST, SPLIT_TABLE, read_config
-from ferlit.runs.record import RUN, is_finished
+from ferlit.runs.folder import CHECKPOINTS, CONFIG, RECORD, RESULTS, SPLIT, TESTED, RunFolder
 from ferlit.runs.settings import Change, changes, named, with_own_cosine
 from ferlit.training.modules import PREPROCESSING
 
@@ -64,20 +63,16 @@ _ENDS = ("max_epochs", "min_epochs", "max_steps", "min_steps", "max_time")  # of
 _CHOICE = ("checkpoint.monitor", "checkpoint.mode")  # all else of a checkpoint is where and when
 
 
-def check_new_run(folder: Path) -> None:
+def check_new_run(run: RunFolder) -> None:
     """See that a fit that begins anew has a folder of its own.
-
-    Args:
-        folder: Of the run.
 
     Raises:
         FerlitError: a run with a checkpoint is there.
     """
-    last = folder / CHECKPOINTS / LAST
-    if last.is_file():
+    if run.last.is_file():
         raise FerlitError(
-            f"{folder} holds a run that has been trained; go on with it by --ckpt_path {last}, "
-            "or give another --trainer.logger.init_args.version"
+            f"{run.path} holds a run that has been trained; go on with it by --ckpt_path "
+            f"{run.last}, or give another --trainer.logger.init_args.version"
         )
 
 
@@ -90,7 +85,7 @@ def check_no_run(folder: Path) -> None:
     Raises:
         FerlitError: a file of a run, or of its name, is there.
     """
-    names = (CONFIG, RUN, SPLIT_TABLE, "metrics.json", "predictions.csv", CHECKPOINTS)
+    names = (CONFIG, RECORD, SPLIT, RESULTS, TESTED, CHECKPOINTS)
     there = [name for name in names if (folder / name).exists()]
     if there:
         raise FerlitError(
@@ -126,17 +121,17 @@ def check_epochs(checkpoint: Path, content: Mapping[str, Any], max_epochs: int |
         )
 
 
-def is_over(folder: Path, trainer: Mapping[str, Any]) -> bool:
-    """Whether the run of a folder is finished, and nothing asks it to train longer than it did.
+def is_over(run: RunFolder, trainer: Mapping[str, Any]) -> bool:
+    """Whether a run is finished, and nothing asks it to train longer than it did.
 
     Args:
-        folder: Of the run.
+        run: Its folder.
         trainer: The section of that name in the configuration of the fit.
     """
-    if not is_finished(folder):
+    if not run.is_finished:
         return False
     try:
-        return _end(read_config(folder / CONFIG)["trainer"]) == _end(trainer)
+        return _end(run.config()["trainer"]) == _end(trainer)
     except (DataError, TypeError, KeyError, AttributeError):
         return False  # so it goes on from its checkpoint, and comes to the same end
 
@@ -148,7 +143,7 @@ def check_settings(
 
     Args:
         checkpoint: What it goes on from.
-        old: Its configuration, see `ferlit.runs.folder.config_of`.
+        old: Its configuration, see `ferlit.runs.checkpoints.config_of`.
         new: That of the command.
         is_split_known: Whether the people of the split are compared, so that the folds need not be.
 

@@ -23,11 +23,12 @@ from ferlit.data.manifest import verify
 from ferlit.data.store import Store
 from ferlit.data.synthetic import write_ckplus
 from ferlit.errors import FerlitError
-from ferlit.evaluation.report.runs import read_history, read_run_folder
+from ferlit.evaluation.report.runs import read_history, read_run
 from ferlit.inference.classifiers import load_classifier
 from ferlit.inference.export.origin import Origin
 from ferlit.inference.recognition.video import read_video
 from ferlit.models.weights import read_checkpoint
+from ferlit.runs.folder import RunFolder
 from tests.ferlit.inference.small import write_checkpoint, write_exported
 from tests.ferlit.training.fits import fit_options
 
@@ -121,8 +122,8 @@ def _run_folder(folder: Path) -> Iterator[Reader]:
     best = run / "checkpoints" / "best.ckpt"
 
     def of_report() -> str:
-        found = read_run_folder(run)
-        history = read_history(run)
+        found = read_run(RunFolder(run))
+        history = read_history(RunFolder(run))
         parts = (found.tested, found.split.to_csv(), found.config, found.record)
         return _digest(*parts, history.to_csv())
 

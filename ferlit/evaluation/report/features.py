@@ -21,6 +21,7 @@ from ferlit.evaluation.report.runs import Run, find_store
 from ferlit.files import whole_file
 from ferlit.locks import owned
 from ferlit.models.branches import OneBranch
+from ferlit.runs.folder import TESTED
 
 logger = logging.getLogger(__name__)
 _BATCH = 256
@@ -136,7 +137,7 @@ def compute_features(run: Run, faces: NDArray[np.uint8]) -> Features:
     difference = float(np.abs(torch.cat(probabilities).numpy() - written).max())
     if difference > _TOLERANCE:
         raise DataError(
-            f"{run.checkpoint} does not give the probabilities in predictions.csv (they differ by "
+            f"{run.checkpoint} does not give the probabilities in {TESTED} (they differ by "
             f"up to {difference:.2f}): the checkpoint or the store has changed since the test"
         )
     ec, ml = torch.cat(hidden).numpy(), torch.cat(embedding).numpy()

@@ -1,24 +1,21 @@
 """A finished run, read from its folder: what it was and what it predicted."""
 
-import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from ferlit.data.databases import DATABASES
 from ferlit.data.store import DESCRIPTION, Description, Store
 from ferlit.errors import DataError
 from ferlit.evaluation.metrics import Rule
-from ferlit.evaluation.pooling import TestedRun, read_predictions
+from ferlit.evaluation.pooling import TestedRun
 from ferlit.evaluation.tables import evaluate_images
-from ferlit.runs.record import read_run
+from ferlit.runs.folder import HISTORY, OF_IMAGE, PREDICTED, RESULTS, SPLIT, TESTED, RunFolder
 
-TESTED, PREDICTED, METRICS = "predictions.csv", "predictions_all.csv", "metrics.json"
-_FIXED = ["image", "identity", "sequence", "label", "predicted"]
 _SPLIT = ["split", "identity", "images", "sequences"]
 _LOSSES = {
     "NPlusOneTupletLoss": "n1",
@@ -65,7 +62,7 @@ class Run:
     @property
     def checkpoint(self) -> Path:
         """The checkpoint that validation chose."""
-        return self.folder / "checkpoints" / "best.ckpt"
+        return RunFolder(self.folder).best
 
     @property
     def data(self) -> dict[str, Any]:
@@ -86,13 +83,13 @@ class Run:
         return ["ferlit", *map(str, command[1:])] if command else []
 
 
-def read_run_folder(folder: Path) -> Run:
+def read_run(run: RunFolder) -> Run:
     """Read one run.
 
     Raises:
         DataError: a file is missing or damaged; the message names it.
     """
-    config, record = _read_yaml(folder / "config.yaml"), read_run(folder)
+    folder, config, record = run.path, run.config(), run.record()
     try:
         data = config["data"]["init_args"]
         system = system_of(config["model"])
@@ -105,15 +102,23 @@ def read_run_folder(folder: Path) -> Run:
     if place:
         system, seed = place[1], int(place[2])
     part = "test" if (folder / TESTED).is_file() else "val"
-    predictions, classes = _read_predictions(folder / (TESTED if part == "test" else PREDICTED))
+    table = TESTED if part == "test" else PREDICTED
+    predictions = run.predictions(table)
+    classes = tuple(str(name) for name in predictions if name not in OF_IMAGE)
+    named = set(predictions["predicted"]) | (set(predictions["label"]) - {""})
+    if len(classes) < 2 or not named <= set(classes):
+        raise DataError(f"{table}: its labels and its columns of probabilities do not agree")
     if part == "test":
-        _compare_counts(folder, predictions, list(classes))
+        _compare_counts(run, predictions, list(classes))
     else:
         predictions = _validation_part(predictions, find_store(config, record))
-    has_split = (folder / "split.csv").is_file()
-    split = _read_csv(folder / "split.csv", _SPLIT) if has_split else pd.DataFrame(columns=_SPLIT)
+    split = run.split()
+    split = pd.DataFrame(columns=_SPLIT) if split.empty else split
+    missing = [name for name in _SPLIT if name not in split]
+    if missing:
+        raise DataError(f"{SPLIT}: no column {missing[0]}")
     database = _database(config, record)
-    rule = _rule(folder, database)
+    rule = _rule(run, database)
     return Run(
         folder=folder,
         tested=TestedRun(system, seed, fold, classes, rule, predictions, details={}),
@@ -162,51 +167,42 @@ def find_store(config: dict[str, Any], record: dict[str, Any]) -> Store:
     return Store.open(Path(folder))
 
 
-def read_history(folder: Path) -> pd.DataFrame:
+def read_history(run: RunFolder) -> pd.DataFrame:
     """``metrics.csv`` with one row an epoch, indexed by its number from 1.
 
     Raises:
         DataError: it is missing or damaged.
     """
-    table = _read_csv(folder / "metrics.csv", ["epoch"])
+    table = run.history()
     try:
         table["epoch"] = table["epoch"].astype(int) + 1
     except ValueError as error:
-        raise DataError(f"metrics.csv: its epochs are no numbers ({error})") from error
+        raise DataError(f"{HISTORY}: its epochs are no numbers ({error})") from error
     return table.groupby("epoch").last()
 
 
-def _read_predictions(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    header = _read_csv(path, _FIXED)
-    classes = tuple(str(name) for name in header if name not in _FIXED)
-    try:
-        table = read_predictions(path, classes)
-    except ValueError as error:
-        raise DataError(f"{path.name}: cannot be read ({error})") from error
-    table = table.astype({"identity": str})
-    named = set(table["predicted"]) | (set(table["label"]) - {""})
-    if len(classes) < 2 or not named <= set(classes):
-        raise DataError(f"{path.name}: its labels and its columns of probabilities do not agree")
-    return table, classes
+def within(run: Path, error: DataError) -> str:
+    """What is wrong with a run, whose folder is named already."""
+    return str(error).removeprefix(f"{run}{os.sep}")
 
 
-def _compare_counts(folder: Path, predictions: pd.DataFrame, classes: list[str]) -> None:
+def _compare_counts(run: RunFolder, predictions: pd.DataFrame, classes: list[str]) -> None:
     """See that the predictions are those that the run's own results were counted from.
 
     Raises:
         DataError: they are not, so that one of the files was changed or damaged since the test.
     """
-    if not (folder / METRICS).is_file():
+    results = run.results()
+    if not results:
         return
     counted = evaluate_images(predictions, classes)
     try:
-        said = json.loads((folder / METRICS).read_text(encoding="utf-8"))["image"]
-        correct, total = int(said["correct"]), int(said["total"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{METRICS}: cannot be read ({error!r})") from error
+        correct, total = (int(results["image"][name]) for name in ("correct", "total"))
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{RESULTS}: cannot be read ({error!r})") from error
     if (correct, total) != (counted.correct, counted.total):
         raise DataError(
-            f"{TESTED}: {counted.correct} of {counted.total} images right, and {METRICS} says "
+            f"{TESTED}: {counted.correct} of {counted.total} images right, and {RESULTS} says "
             f"{correct} of {total}; one of them has changed since the test: test the run again"
         )
 
@@ -229,31 +225,8 @@ def _database(config: dict[str, Any], record: dict[str, Any]) -> str:
     return str(name or "unknown")
 
 
-def _rule(folder: Path, database: str) -> Rule:
-    path = folder / "hparams.yaml"
-    rule = _read_yaml(path).get("sequence_rule") if path.is_file() else None
+def _rule(run: RunFolder, database: str) -> Rule:
+    rule = run.hyper_parameters().get("sequence_rule")
     if rule is None and database in DATABASES:
         rule = DATABASES[database].sequence_rule
     return "mean" if rule == "mean" else "max"
-
-
-def _read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path.name}: cannot be read ({error})") from error
-    missing = [name for name in columns if name not in table]
-    if missing or table.empty:
-        raise DataError(f"{path.name}: " + (f"no column {missing[0]}" if missing else "empty"))
-    return table
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"{path.name}: cannot be read ({reason})") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{path.name}: not a table of options")
-    return content

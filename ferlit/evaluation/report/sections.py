@@ -12,10 +12,11 @@ from ferlit.errors import DataError
 from ferlit.evaluation.pooling import pool, summarise
 from ferlit.evaluation.report.curves import mean_curve
 from ferlit.evaluation.report.published import PAPER_FOLDS, SOURCE, paper_figures
-from ferlit.evaluation.report.runs import Run, read_history
+from ferlit.evaluation.report.runs import Run, read_history, within
 from ferlit.evaluation.report.study import Study
 from ferlit.evaluation.tables import Evaluation
-from ferlit.training.record.environment import package_version
+from ferlit.runs.environment import package_version
+from ferlit.runs.folder import RunFolder
 
 LEVELS = {"sequence": "by sequence", "image": "by image"}
 CURVES = {"train/loss": "training loss", "val/accuracy": "validation accuracy"}
@@ -161,9 +162,9 @@ def curves(study: Study) -> tuple[dict[str, dict[str, pd.DataFrame]], list[str]]
         histories = []
         for run in runs:
             try:
-                histories.append(read_history(run.folder))
+                histories.append(read_history(RunFolder(run.folder)))
             except DataError as error:
-                problems.append(f"{run.name}: {error}")
+                problems.append(f"{run.name}: {within(run.folder, error)}")
         for name, by_system in found.items():
             curve = mean_curve(histories, name)
             if not curve.empty:
@@ -176,7 +177,7 @@ def best_validated(runs: Sequence[Run]) -> tuple[Run, float | None]:
     best: tuple[Run, float | None] = (runs[0], None)
     for run in runs:
         try:
-            accuracy = float(read_history(run.folder)["val/accuracy"].max())
+            accuracy = float(read_history(RunFolder(run.folder))["val/accuracy"].max())
         except (DataError, KeyError):
             continue
         if np.isfinite(accuracy) and (best[1] is None or accuracy > best[1]):

@@ -7,13 +7,21 @@ from typing import NamedTuple
 import pandas as pd
 
 from ferlit.errors import DataError
-from ferlit.evaluation.report.runs import PREDICTED, TESTED, Run, read_run_folder
-from ferlit.runs.folder import CHECKPOINTS, CONFIG, EVALUATIONS
-from ferlit.runs.record import RUN, check_run, is_finished
-from ferlit.training.processes.fit import LOG
+from ferlit.evaluation.report.runs import Run, read_run, within
+from ferlit.runs.folder import (
+    CHECKPOINTS,
+    CONFIG,
+    EVALUATIONS,
+    HISTORY,
+    LOG,
+    PREDICTED,
+    RECORD,
+    TESTED,
+    RunFolder,
+)
 
 # A folder with one of them is the folder of a run, whatever became of it.
-_MARKS = (CONFIG, RUN, TESTED, LOG)
+_MARKS = (CONFIG, RECORD, TESTED, LOG)
 _WANDB = "wandb"  # W&B keeps a config.yaml of its own in this folder of a run
 _ORDER = ("softmax", "1b_n1", "2b_n1", "1b_nm", "2b_nm")  # the paper's
 
@@ -74,15 +82,16 @@ def find_study(folder: Path) -> Study:
     unfinished: list[Note] = []
     unreadable: list[Note] = []
     for place in places:
+        run = RunFolder(place)
         try:
-            check_run(place)
-            reason = _why_unfinished(place)
+            run.check_record()
+            reason = _why_unfinished(run)
             if reason:
                 unfinished.append(Note(place, reason))
                 continue
-            runs.append(read_run_folder(place))
+            runs.append(read_run(run))
         except DataError as error:
-            unreadable.append(Note(place, str(error)))
+            unreadable.append(Note(place, within(place, error)))
     if not runs:
         found = f"{len(unfinished)} unfinished, {len(unreadable)} unreadable"
         reasons = "".join(f"\n  {n.folder}: {n.reason}" for n in [*unfinished, *unreadable][:5])
@@ -92,21 +101,21 @@ def find_study(folder: Path) -> Study:
     return Study(folder, tuple(kept), tuple(unfinished), tuple(unreadable), tuple(replaced))
 
 
-def _why_unfinished(folder: Path) -> str:
-    if not (folder / CONFIG).is_file() and (folder / TESTED).is_file():
-        if (folder / CHECKPOINTS).is_dir():
+def _why_unfinished(run: RunFolder) -> str:
+    there = {path.name for path in run.path.iterdir()}
+    if CONFIG not in there and TESTED in there:
+        if CHECKPOINTS in there:
             return f"it has no {CONFIG}"
         return "an evaluation of a checkpoint that was trained elsewhere"
-    is_tested = any((folder / name).is_file() for name in (TESTED, PREDICTED))
-    if is_finished(folder):
+    is_tested = bool({TESTED, PREDICTED} & there)
+    if run.is_finished:
         return "" if is_tested else "not tested: its split has no test data"
-    if is_tested and not (folder / RUN).is_file():
+    if is_tested and RECORD not in there:
         return ""  # tested apart from its fit
-    log = folder / LOG
-    lines = log.read_text("utf-8", errors="replace").split("\n") if log.is_file() else []
+    lines = run.log.read_text("utf-8", errors="replace").split("\n") if LOG in there else []
     said = [line.strip() for line in lines if line.strip() and "━" not in line]  # no progress bars
     last = said[-1] if said else ""
-    if not last and not (folder / "metrics.csv").is_file():
+    if not last and HISTORY not in there:
         return "it has not trained an epoch"
     return "did not come to its end" + (f"; the last line of its log: {last}" if last else "")
 

@@ -1,15 +1,14 @@
 """Where a checkpoint comes from: the run's folder around it, and the runs before it."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from ferlit.data.store import DESCRIPTION, Description
 from ferlit.errors import DataError
+from ferlit.runs.folder import BEST, RunFolder
 
 
 @dataclass(frozen=True)
@@ -39,17 +38,21 @@ class Origin:
         Raises:
             DataError: a file in it is damaged.
         """
-        folder = checkpoint.resolve().parent.parent
-        if checkpoint.resolve().parent.name != "checkpoints":
+        run = RunFolder.around(checkpoint.resolve())
+        if run is None:
             return cls(checkpoint, {}, {}, pd.DataFrame(), pd.DataFrame())
-        is_tested = checkpoint.name == "best.ckpt"
-        return cls(
-            checkpoint,
-            config=_read(folder / "config.yaml", yaml.safe_load) or {},
-            metrics=(_read(folder / "metrics.json", json.loads) or {}) if is_tested else {},
-            split=_read_table(folder / "split.csv"),
-            confusion=_read_table(folder / "confusion.csv") if is_tested else pd.DataFrame(),
-        )
+        is_tested = checkpoint.name == BEST
+        try:
+            return cls(
+                checkpoint,
+                config=run.config(),
+                metrics=run.results() if is_tested else {},
+                split=run.split(),
+                confusion=run.confusion() if is_tested else pd.DataFrame(),
+            )
+        except DataError as error:
+            reason = str(error).replace("cannot be read", "damaged", 1)
+            raise DataError(f"{reason}; it belongs to the checkpoint's run") from error
 
     @property
     def data(self) -> dict[str, Any]:
@@ -85,24 +88,3 @@ class Origin:
             seen.add(Path(start).resolve())
             current = Origin.of(Path(start))
         return tuple(dict.fromkeys(names))
-
-
-def _read(path: Path, parse: Any) -> Any:
-    if not path.is_file():
-        return None
-    try:
-        content = parse(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise DataError(f"{path}: damaged ({error}); it belongs to the checkpoint's run") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{path}: damaged; it belongs to the checkpoint's run")
-    return content
-
-
-def _read_table(path: Path) -> pd.DataFrame:
-    if not path.is_file():
-        return pd.DataFrame()
-    try:
-        return pd.read_csv(path, keep_default_na=False, dtype={"identity": str})
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: damaged ({error}); it belongs to the checkpoint's run") from error

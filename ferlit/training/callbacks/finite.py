@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from ferlit.errors import FerlitError
+from ferlit.runs.folder import RunFolder
 from ferlit.training.callbacks.summary import is_trial, run_folder
 
 NON_FINITE = "non_finite.csv"
@@ -100,19 +101,19 @@ class StopOnNonFinite(Callback):
         # All processes stop together, or the others would wait for the one that did.
         if not trainer.strategy.reduce_boolean_decision(bad is not None, all=False):
             return
-        folder = run_folder(trainer)
+        run = run_folder(trainer)
         if bad is None:
-            raise FerlitError(f"the training loss of another process is not finite; see {folder}")
+            raise FerlitError(f"the training loss of another process is not finite; see {run.path}")
         values = {name: float(value) for name, value in bad.losses.items()}
         rank = trainer.global_rank
-        path = folder / (f"non_finite_{rank}.csv" if rank else NON_FINITE)
+        path = run.path / (f"non_finite_{rank}.csv" if rank else NON_FINITE)
         if not is_trial(trainer):
-            folder.mkdir(parents=True, exist_ok=True)
+            run.path.mkdir(parents=True, exist_ok=True)
             _table(trainer, bad, values).to_csv(path, index=False)
         shown = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
         raise FerlitError(
             f"the training loss is not finite in epoch {bad.epoch + 1}, batch {bad.batch + 1} "
-            f"({shown}); its images are listed in {path}. {_advice(folder)}"
+            f"({shown}); its images are listed in {path}. {_advice(run)}"
         )
 
 
@@ -152,12 +153,12 @@ def _table(trainer: Trainer, step: Step, losses: dict[str, float]) -> pd.DataFra
     return table.reset_index().rename(columns=names).assign(**losses)
 
 
-def _folder(trainer: Trainer) -> Path:
-    return Path(getattr(trainer.logger, "log_dir", None) or trainer.default_root_dir)
+def _folder(trainer: Trainer) -> RunFolder:
+    return RunFolder(Path(getattr(trainer.logger, "log_dir", None) or trainer.default_root_dir))
 
 
-def _advice(folder: Path) -> str:
-    last = folder / "checkpoints" / "last.ckpt"
+def _advice(run: RunFolder) -> str:
+    last = run.last
     again = (
         f"The last good checkpoint is {last}; start anew from its weights with "
         f"--model.init_from {last}. "

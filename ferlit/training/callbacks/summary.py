@@ -17,6 +17,7 @@ from ferlit.evaluation.tables import (
     write_evaluation,
 )
 from ferlit.files import whole_file
+from ferlit.runs.folder import PREDICTED, SPLIT, RunFolder
 from ferlit.training.modules import ExpressionModule
 
 LOGGED = (
@@ -30,9 +31,9 @@ LOGGED = (
 )
 
 
-def run_folder(trainer: Trainer) -> Path:
+def run_folder(trainer: Trainer) -> RunFolder:
     """The folder that this run writes into; all processes must ask for it together."""
-    return Path(trainer.log_dir or trainer.default_root_dir)
+    return RunFolder(Path(trainer.log_dir or trainer.default_root_dir))
 
 
 def is_trial(trainer: Trainer) -> bool:
@@ -68,11 +69,11 @@ class SaveSplit(Callback):
     """Writes ``split.csv``: which subjects train, validate and test in this run."""
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        folder = run_folder(trainer)
+        folder = run_folder(trainer).path
         if trainer.is_global_zero and not is_trial(trainer):
             folder.mkdir(parents=True, exist_ok=True)
             data = cast("ExpressionDataModule", trainer.datamodule)  # type: ignore[attr-defined]
-            data.split_table().to_csv(folder / "split.csv", index=False)
+            data.split_table().to_csv(folder / SPLIT, index=False)
 
 
 class WriteResults(Callback):
@@ -98,7 +99,7 @@ class WriteResults(Callback):
     def _write(self, trainer: Trainer, module: ExpressionModule, *, is_test: bool) -> None:
         rows, probabilities, _ = (value.cpu() for value in module.predictions.compute())
         module.predictions.reset()
-        folder, classes = run_folder(trainer), module.classes
+        folder, classes = run_folder(trainer).path, module.classes
         if not trainer.is_global_zero:
             return
         data = cast("ExpressionDataModule", trainer.datamodule)  # type: ignore[attr-defined]
@@ -106,10 +107,10 @@ class WriteResults(Callback):
         predictions = prediction_table(records, probabilities.double().numpy(), classes)
         if not is_test:
             folder.mkdir(parents=True, exist_ok=True)
-            with whole_file(folder / "predictions_all.csv") as draft:
+            with whole_file(folder / PREDICTED) as draft:
                 predictions.to_csv(draft, index=False)
             self.console.print(
-                f"{len(predictions)} predictions: {folder}/predictions_all.csv",
+                f"{len(predictions)} predictions: {folder}/{PREDICTED}",
                 markup=False,
                 soft_wrap=True,
             )

@@ -12,7 +12,7 @@ from rich.console import Console
 from ferlit.errors import FerlitError, UsageError
 from ferlit.evaluation.pooling import summarise, write_confusions
 from ferlit.files import write_json
-from ferlit.runs.record import is_finished
+from ferlit.runs.folder import BEST, CHECKPOINTS, RunFolder
 from ferlit.training.crossval.display import Display, print_results
 from ferlit.training.crossval.options import parse_options, read_seeds, read_systems
 from ferlit.training.crossval.rounds import Rounds, check_starts, prepare, same_rounds
@@ -155,10 +155,10 @@ def _results(runs: Iterable[CrossvalRun], rounds: Rounds) -> dict[str, Any]:
 
 def _failures(failed: dict[CrossvalRun, int], total: int) -> str:
     shown = [
-        f"{run.name}, exit code {code}; the end of {run.fit.log}:\n{run.fit.log_end(12)}"
+        f"{run.name}, exit code {code}; the end of {run.fit.run.log}:\n{run.fit.log_end(12)}"
         for run, code in list(failed.items())[:_SHOWN_FAILURES]
     ]
-    others = [f"{run.name}: see {run.fit.log}" for run in list(failed)[_SHOWN_FAILURES:]]
+    others = [f"{run.name}: see {run.fit.run.log}" for run in list(failed)[_SHOWN_FAILURES:]]
     return "\n\n".join(
         [
             f"{len(failed)} of {total} runs failed; what is finished is evaluated",
@@ -171,18 +171,18 @@ def _failures(failed: dict[CrossvalRun, int], total: int) -> str:
 
 def _has_begun(folder: Path) -> bool:
     """Whether a run has a checkpoint to go on from, or is finished with or without checkpoints."""
-    runs = folder.glob("runs/*/*/*")
-    return any(is_finished(run) or any(run.glob("checkpoints/*.ckpt")) for run in runs)
+    runs = map(RunFolder, folder.glob("runs/*/*/*"))
+    return any(run.is_finished or any(run.path.glob(f"{CHECKPOINTS}/*.ckpt")) for run in runs)
 
 
 def _refuse_shared_checkpoints(configs: Mapping[str, Mapping[str, Any]]) -> None:
     """Runs that share a folder of checkpoints would test each other's networks."""
     for system, config in configs.items():
         checkpoint = config["checkpoint"]
-        if checkpoint["dirpath"] is not None or checkpoint["filename"] != "best":
+        if checkpoint["dirpath"] is not None or f"{checkpoint['filename']}.ckpt" != BEST:
             raise UsageError(
                 f"checkpoint.dirpath and checkpoint.filename are not for crossval ({system}): "
-                "every run keeps best.ckpt in a folder of its own"
+                f"every run keeps {BEST} in a folder of its own"
             )
 
 

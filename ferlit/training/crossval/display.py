@@ -1,6 +1,5 @@
 """What a cross-validation shows: how far it is, and in the end its results."""
 
-import csv
 import time
 from collections.abc import Iterable
 from types import TracebackType
@@ -11,6 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from ferlit.errors import DataError
 from ferlit.evaluation.pooling import pool
 from ferlit.training.crossval.runs import CrossvalRun
 
@@ -69,7 +69,7 @@ class Display:
         self.failures.add(run)
         if self.live is None:
             self.console.print(
-                f"{run.name}: failed, see {run.fit.log}",
+                f"{run.name}: failed, see {run.fit.run.log}",
                 highlight=False,
                 markup=False,
                 soft_wrap=True,
@@ -112,12 +112,11 @@ class Display:
 
 
 def _progress(run: CrossvalRun) -> str:
-    """The last epoch of a running fit and its validation accuracy, from ``metrics.csv``."""
+    """The last epoch of a running fit and its validation accuracy."""
     try:
-        with (run.fit.folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.DictReader(file) if row.get("val/accuracy")]
-        return f"epoch {int(rows[-1]['epoch']) + 1}, val {float(rows[-1]['val/accuracy']):.1%}"
-    except (OSError, ValueError, IndexError):  # not there yet, or being written
+        last = run.fit.run.history().dropna(subset="val/accuracy").iloc[-1]
+        return f"epoch {int(last['epoch']) + 1}, val {float(last['val/accuracy']):.1%}"
+    except (DataError, KeyError, ValueError, IndexError):  # not there yet, or being written
         return "starting"
 
 

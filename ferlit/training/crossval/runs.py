@@ -1,14 +1,12 @@
 """The runs of a cross-validation: one system, seed and fold each."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ferlit.errors import DataError
-from ferlit.evaluation.pooling import TestedRun, read_predictions
-from ferlit.runs.record import read_run
+from ferlit.evaluation.pooling import TestedRun
+from ferlit.runs.folder import PREDICTED, TESTED, RunFolder
 from ferlit.training.crossval.rounds import Round, Rounds
 from ferlit.training.processes.fit import Fit
 from ferlit.training.processes.pool import Process
@@ -46,7 +44,7 @@ class CrossvalRun:
 
         A fit tests by itself, but not where the validation images must judge.
         """
-        return self.rounds.part == "val" and self.fit.is_finished and not self._table.is_file()
+        return self.rounds.part == "val" and self.fit.run.is_finished and not self._table.is_file()
 
     def start(self, environment: Mapping[str, str]) -> Process:
         """Start what is missing: the fit or, after it, the predictions."""
@@ -55,32 +53,28 @@ class CrossvalRun:
     @property
     def tested(self) -> TestedRun | None:
         """Its results; None while it is not done."""
-        if self._tested is None and self.fit.is_finished and self._table.is_file():
+        if self._tested is None and self.fit.run.is_finished and self._table.is_file():
             self._tested = self._read()
         return self._tested
 
     def drop_last_checkpoint(self) -> None:
         """Remove what only an unfinished run needs: half of the disk that a run takes."""
-        self.fit.last_checkpoint.unlink(missing_ok=True)
+        self.fit.run.last.unlink(missing_ok=True)
 
     @property
     def _table(self) -> Path:
-        name = "predictions.csv" if self.rounds.part == "test" else "predictions_all.csv"
-        return self.fit.folder / name
-
-    def _seen(self) -> dict[str, Any]:
-        """``people`` where the network has seen some of those who judge it."""
-        path = self.fit.folder / "metrics.json"
-        says = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        return {"people": says["people"]} if "people" in says else {}
+        return self.fit.run.path / (TESTED if self.rounds.part == "test" else PREDICTED)
 
     def _read(self) -> TestedRun:
-        predictions = read_predictions(self._table, self.rounds.classes)
+        run, results = self.fit.run, self.fit.run.results()
+        # Where the network has seen some of those who judge it.
+        people = {"people": results["people"]} if "people" in results else {}
+        predictions = run.predictions(self._table.name)
         predictions = predictions[predictions["image"].isin(self.round.images)]
         if len(predictions) != len(self.round.images):
             raise DataError(
                 f"{self._table}: predictions of {len(predictions)} of "
-                f"{len(self.round.images)} images; remove {self.fit.folder} and start again"
+                f"{len(self.round.images)} images; remove {run.path} and start again"
             )
         return TestedRun(
             system=self.system,
@@ -91,9 +85,9 @@ class CrossvalRun:
             predictions=predictions.reset_index(drop=True),
             details={
                 "counts": self.round.counts,
-                "checkpoint": self.fit.checkpoint.relative_to(self.root).as_posix(),
-                "seconds": read_run(self.fit.folder).get("seconds"),
-                **self._seen(),
+                "checkpoint": run.best.relative_to(self.root).as_posix(),
+                "seconds": run.record().get("seconds"),
+                **people,
             },
         )
 
@@ -116,7 +110,7 @@ def plan_runs(
             round_,
             rounds,
             Fit(
-                root / "runs" / system / f"seed_{seed}" / round_.folder,
+                RunFolder(root / "runs" / system / f"seed_{seed}" / round_.folder),
                 (
                     *given,
                     f"--seed_everything={seed}",

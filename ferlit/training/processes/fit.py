@@ -9,16 +9,14 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from ferlit.errors import FerlitError
-from ferlit.runs.record import is_finished
+from ferlit.runs.folder import RunFolder
 
 if sys.platform != "win32":
     import fcntl
 
-LOG = "fit.log"
 LOCK_PATIENCE_SECONDS = 10.0
 
 
@@ -27,31 +25,12 @@ class Fit:
     """One ``ferlit fit`` that writes into a folder of its own.
 
     Args:
-        folder: The run's folder; ``fit.log`` in it gets what the process prints.
+        run: The folder; ``fit.log`` in it gets what the process prints.
         options: Of ``ferlit fit``, without those that name the folder.
     """
 
-    folder: Path
+    run: RunFolder
     options: tuple[str, ...]
-
-    @property
-    def is_finished(self) -> bool:
-        return is_finished(self.folder)
-
-    @property
-    def log(self) -> Path:
-        """What the process printed."""
-        return self.folder / LOG
-
-    @property
-    def checkpoint(self) -> Path:
-        """The checkpoint that validation chose."""
-        return self.folder / "checkpoints" / "best.ckpt"
-
-    @property
-    def last_checkpoint(self) -> Path:
-        """The checkpoint to go on from."""
-        return self.folder / "checkpoints" / "last.ckpt"
 
     def command(self, name: Literal["fit", "predict"] = "fit") -> list[str]:
         """The command line; a fit goes on from the last checkpoint where there is one.
@@ -60,10 +39,14 @@ class Fit:
             name: "fit", or "predict" for the predictions of the chosen checkpoint.
         """
         logger = "--trainer.logger.init_args."
-        run = self.folder
-        place = {"save_dir": run.parent.parent, "name": run.parent.name, "version": run.name}
+        folder = self.run.path
+        place = {
+            "save_dir": folder.parent.parent,
+            "name": folder.parent.name,
+            "version": folder.name,
+        }
         places = [f"{logger}{key}={value}" for key, value in place.items()]
-        checkpoint = self.checkpoint if name == "predict" else self.last_checkpoint
+        checkpoint = self.run.best if name == "predict" else self.run.last
         given = [f"--ckpt_path={checkpoint}"] if checkpoint.is_file() else []
         return [sys.executable, "-m", "ferlit", name, *self.options, *places, *given]
 
@@ -77,11 +60,11 @@ class Fit:
         Raises:
             FerlitError: another process still writes into the folder.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as log:
+        self.run.path.mkdir(parents=True, exist_ok=True)
+        with self.run.log.open("ab") as log:
             if not lock(log.fileno()):
                 raise FerlitError(
-                    f"{self.folder}: a fit is still running there, perhaps one whose parent was "
+                    f"{self.run.path}: a fit is still running there, perhaps one whose parent was "
                     "killed; wait for its end, or end it, then try again"
                 )
             return subprocess.Popen(
@@ -95,7 +78,7 @@ class Fit:
     def log_end(self, lines: int = 20) -> str:
         """The last lines of what the process printed."""
         try:
-            text = self.log.read_text(encoding="utf-8", errors="replace")
+            text = self.run.log.read_text(encoding="utf-8", errors="replace")
         except OSError:
             return ""
         return "\n".join(text.splitlines()[-lines:])

@@ -13,9 +13,9 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from ferlit.errors import FerlitError
 from ferlit.files import whole_file
+from ferlit.runs.folder import HISTORY
 
 Row = dict[str, str]  # of ``metrics.csv``, without its empty fields
-METRICS = ExperimentWriter.NAME_METRICS_FILE
 
 
 class RunLogger(CSVLogger):
@@ -78,7 +78,7 @@ class RunLogger(CSVLogger):
     @property
     def path(self) -> Path:
         """``metrics.csv``."""
-        return Path(self.log_dir) / METRICS
+        return Path(self.log_dir) / HISTORY
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:

@@ -10,16 +10,14 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from ferlit.data.datamodule import ExpressionDataModule
 from ferlit.data.manifest import MANIFEST, checksum
-from ferlit.runs.record import RUN, is_finished, mark_finished, now, read_run, write_run
+from ferlit.runs.environment import describe_environment, device_names
+from ferlit.runs.folder import now
 from ferlit.training.callbacks.summary import is_trial, run_folder
-from ferlit.training.record.environment import describe_environment, device_names
 from ferlit.training.record.wandb_logger import WandbRunLogger
-
-__all__ = ["RUN", "RecordRun", "is_finished", "mark_finished", "moved", "read_run", "write_run"]
 
 
 class RecordRun(Callback):
-    """Writes ``run.json`` when a fit starts; `mark_finished` completes it.
+    """Writes ``run.json`` when a fit starts; `RunFolder.mark_finished` completes it.
 
     It holds the command, the seeds, the split, the store with its checksums, the devices and the
     environment (`describe_environment`). A resumed run keeps the time of its first start and lists
@@ -34,14 +32,13 @@ class RecordRun(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._clock = time.time()
-        folder = run_folder(trainer)
+        run = run_folder(trainer)
         if not trainer.is_global_zero or is_trial(trainer):
             return
-        folder.mkdir(parents=True, exist_ok=True)
         data = trainer.datamodule  # type: ignore[attr-defined]
         content: dict[str, Any] = {"command": sys.argv, "started": now(), "resumed_from": []}
         content |= _seeds_and_data(data) | _devices(trainer) | describe_environment()
-        before = read_run(folder)
+        before = run.record()
         checkpoint = trainer.ckpt_path
         if before and checkpoint is not None:
             resumed = {"checkpoint": str(checkpoint), "at": now(), "command": before["command"]}
@@ -49,7 +46,7 @@ class RecordRun(Callback):
             content["started"] = before["started"]
             content["resumed_from"] = [*before.get("resumed_from", []), resumed]
         content |= {"clock": self._clock, "earlier_seconds": round(self._earlier, 1)}
-        write_run(folder, content)
+        run.write_record(content)
         if isinstance(trainer.logger, WandbRunLogger):
             trainer.logger.log_config({"run": content})
             if isinstance(data, ExpressionDataModule):

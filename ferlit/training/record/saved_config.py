@@ -10,7 +10,8 @@ from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.trainer.states import TrainerFn
 
 from ferlit.files import write_text
-from ferlit.runs.folder import CONFIG, CONFIGURATION, EVALUATIONS
+from ferlit.runs.checkpoints import CONFIGURATION
+from ferlit.runs.folder import CONFIG, EVALUATIONS
 from ferlit.training.record.wandb_logger import WandbRunLogger
 
 

@@ -15,9 +15,9 @@ from ferlit.data.preparation import CONTACT_SHEET
 from ferlit.data.summary import REPORT
 from ferlit.errors import FerlitError
 from ferlit.files import write_json
+from ferlit.runs.folder import CONFIG, RECORD, WANDB, RunFolder
 from ferlit.training.record.logger import RunLogger
 
-WANDB = "wandb.json"
 _COUNTS = ("database", "landmarks", "found", "prepared", "dropped", "classes", "splits")
 
 
@@ -117,16 +117,15 @@ class WandbRunLogger(RunLogger):
         """
         import wandb
 
-        folder = Path(self.log_dir)
-        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        run = RunFolder(Path(self.log_dir))
         content: dict[str, Any] = {
             f"test/{level}_{name}": value
-            for level, values in metrics.items()
+            for level, values in run.results().items()
             if level in ("image", "sequence")
             for name, value in values.items()
             if isinstance(value, int | float)
         }
-        predictions = pd.read_csv(folder / "predictions.csv", keep_default_na=False)
+        predictions = run.predictions()
         labels, predicted = (
             pd.Index(classes).get_indexer(pd.Index(predictions[name])).tolist()
             for name in ("label", "predicted")
@@ -134,7 +133,7 @@ class WandbRunLogger(RunLogger):
         content["test/confusion_matrix"] = wandb.plot.confusion_matrix(
             y_true=labels, preds=predicted, class_names=classes, title="test, by image"
         )
-        content["test/confusion"] = wandb.Image(str(folder / "confusion.png"))
+        content["test/confusion"] = wandb.Image(str(run.path / "confusion.png"))
         self.wandb.experiment.log(content)
 
     @rank_zero_only
@@ -151,7 +150,7 @@ class WandbRunLogger(RunLogger):
             return
         run = self.wandb.experiment
         artifact = wandb.Artifact(f"model-{run.id}", type="model", metadata=dict(metadata))
-        for file in (path, *(Path(self.log_dir) / name for name in ("config.yaml", "run.json"))):
+        for file in (path, *(Path(self.log_dir) / name for name in (CONFIG, RECORD))):
             if file.is_file():
                 artifact.add_file(str(file), name=file.name)
         run.log_artifact(artifact, aliases=["best"])

@@ -18,6 +18,7 @@ from ferlit.configurations import find_config
 from ferlit.errors import FerlitError, UsageError
 from ferlit.files import write_json
 from ferlit.options import without_option
+from ferlit.runs.folder import RunFolder
 from ferlit.runs.seen import ALLOW
 from ferlit.training.processes.fit import Fit
 from ferlit.training.processes.parse_only import check_fit
@@ -63,7 +64,7 @@ class Link:
 
     @property
     def is_begun(self) -> bool:
-        return self.fit.is_finished or self.fit.last_checkpoint.is_file()
+        return self.fit.run.is_finished or self.fit.run.last.is_file()
 
 
 def main(command: str, options: list[str]) -> None:
@@ -107,7 +108,7 @@ def main(command: str, options: list[str]) -> None:
     try:
         for number, place in enumerate(chain, 1):
             title = f"stage {number} of {len(chain)}, {place.stage.name}"
-            if place.fit.is_finished:
+            if place.fit.run.is_finished:
                 console.print(f"{title}: finished already", highlight=False)
             else:
                 run_fit(place.fit, title, console)
@@ -160,9 +161,9 @@ def link(stages: Sequence[Stage], output: Path) -> list[Link]:
     chain: list[Link] = []
     for stage in stages:
         if chain:
-            start = {"model.init_from": str(chain[-1].fit.checkpoint)}
+            start = {"model.init_from": str(chain[-1].fit.run.best)}
             stage = replace(stage, options={**start, **stage.options})
-        chain.append(Link(stage, Fit(output / stage.title, stage.arguments())))
+        chain.append(Link(stage, Fit(RunFolder(output / stage.title), stage.arguments())))
     return chain
 
 
@@ -170,7 +171,7 @@ def put_aside(chain: Sequence[Link], name: str) -> None:
     """Rename the folders of a stage and of all after it: what took days is not deleted."""
     names = [place.stage.name for place in chain]
     for place in chain[names.index(name) :]:
-        folder = place.fit.folder
+        folder = place.fit.run.path
         if folder.exists():
             number = 1
             while (old := folder.with_name(f"{folder.name}.old{number}")).exists():
@@ -195,7 +196,7 @@ def remember(chain: Sequence[Link], path: Path) -> None:
         changed = differences(known.get(title, settings), settings)
         if place.is_begun and changed:
             raise FerlitError(
-                f"{place.fit.folder} was begun with other settings:\n  "
+                f"{place.fit.run.path} was begun with other settings:\n  "
                 + "\n  ".join(changed)
                 + f"\ngive --restart {place.stage.name} to run it and all after it anew (the old "
                 "folders are kept), the former options to go on, or another --output"

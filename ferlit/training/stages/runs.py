@@ -1,17 +1,14 @@
 """One stage as a process: what a person sees while it runs, when it fails, and at the end."""
 
-import json
 import re
 import signal
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
 from ferlit.errors import FerlitError
-from ferlit.runs.record import read_run
 from ferlit.training.processes.fit import Fit
 from ferlit.training.processes.pool import run_pool
 
@@ -54,15 +51,15 @@ def run_fit(fit: Fit, title: str, console: Console) -> None:
         FerlitError: it failed; the message has the end of its log.
         KeyboardInterrupt: it was interrupted, and so is the chain.
     """
-    console.print(f"{title}: {fit.log}", highlight=False, markup=False, soft_wrap=True)
-    tail, codes = Tail(fit.log, console), []
+    console.print(f"{title}: {fit.run.log}", highlight=False, markup=False, soft_wrap=True)
+    tail, codes = Tail(fit.run.log, console), []
     with console.status(f"{title} runs"):
         run_pool([fit], [{}], lambda _, code: codes.append(code), lambda _: tail.show())
     if codes[0] in (130, -signal.SIGINT):
         raise KeyboardInterrupt
-    if codes[0] != 0 or not fit.is_finished:
+    if codes[0] != 0 or not fit.run.is_finished:
         raise FerlitError(
-            f"{title} failed (exit code {codes[0]}); {fit.log} ends with:\n"
+            f"{title} failed (exit code {codes[0]}); {fit.run.log} ends with:\n"
             f"{fit.log_end()}\nonce that is put right, the same command goes on from here"
         )
 
@@ -73,17 +70,12 @@ def print_results(fits: Sequence[tuple[str, Fit]], console: Console) -> None:
     for name in ("validation, best epoch", "test by image", "by sequence", "seconds"):
         table.add_column(name, justify="right")
     for title, fit in fits:
-        metrics = fit.folder / "metrics.json"
-        tested = json.loads(metrics.read_text("utf-8")) if metrics.is_file() else {}
-        shares: list[float | None] = [_best_validation(fit.folder)]
+        tested = fit.run.results()
+        shares: list[float | None] = [float(fit.run.history()["val/accuracy"].max())]
         shares += [tested[level]["accuracy"] if level in tested else None for level in _LEVELS]
         texts = ["-" if share is None else f"{share:.1%}" for share in shares]
-        table.add_row(title, *texts, str(read_run(fit.folder).get("seconds", "-")))
+        table.add_row(title, *texts, str(fit.run.record().get("seconds", "-")))
     console.print(table)
     console.print(
-        f"network of the last stage: {fits[-1][1].checkpoint}", markup=False, soft_wrap=True
+        f"network of the last stage: {fits[-1][1].run.best}", markup=False, soft_wrap=True
     )
-
-
-def _best_validation(folder: Path) -> float:
-    return float(pd.read_csv(folder / "metrics.csv")["val/accuracy"].max())

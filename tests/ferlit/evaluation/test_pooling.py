@@ -11,12 +11,12 @@ from sklearn import metrics as sklearn_metrics
 from ferlit.data.records import record_table
 from ferlit.evaluation.pooling import (
     TestedRun,
-    read_predictions,
     recognised,
     summarise,
     write_confusions,
 )
 from ferlit.evaluation.tables import evaluate_sequences, prediction_table
+from ferlit.runs.folder import RunFolder
 
 CLASSES = ["anger", "fear", "sadness"]
 FOLDS = 3
@@ -136,7 +136,7 @@ def test_what_is_recognised_adds_up_to_the_results_by_sequence(rule: str) -> Non
 def test_predictions_are_read_as_they_were_written(tmp_path: Path) -> None:
     table = predictions(0, 0, sequences=False)
     table.to_csv(tmp_path / "predictions.csv", index=False)
-    read = read_predictions(tmp_path / "predictions.csv", CLASSES)
+    read = RunFolder(tmp_path).predictions()
     assert (read[CLASSES].to_numpy() == table[CLASSES].to_numpy()).all()
     assert (read["sequence"] == "").all()
 

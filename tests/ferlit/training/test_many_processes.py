@@ -22,7 +22,7 @@ from torch import Tensor
 from ferlit.cli import main
 from ferlit.data.manifest import write_manifest
 from ferlit.data.store import Store
-from ferlit.training.record.provenance import is_finished
+from ferlit.runs.folder import RunFolder
 from nmloss import AdaptiveNMTupleClustersLoss
 
 ROOT = Path(__file__).parents[3]
@@ -226,7 +226,7 @@ def test_an_uneven_last_batch_leaves_nobody_waiting(store: Store, tmp_path: Path
     queries = [int(row) for ranks in steps.values() for _, rows in ranks for row in rows[::12]]
     assert (len(queries), len(set(queries))) == (72, 71)
     assert checkpoint(tmp_path, "odd")["global_step"] == 3
-    assert is_finished(run_folder(tmp_path, "odd"))
+    assert RunFolder(run_folder(tmp_path, "odd")).is_finished
 
 
 def test_a_terminated_fit_of_two_ends_and_says_how_to_go_on(store: Store, tmp_path: Path) -> None:
@@ -242,7 +242,7 @@ def test_a_terminated_fit_of_two_ends_and_says_how_to_go_on(store: Store, tmp_pa
     assert errors.count("interrupted; to go on:\n  ferlit fit") == 1
     # The other process may complain of the lost connection before or after it.
     assert any(line.endswith(f"--ckpt_path {last}") for line in errors.splitlines())
-    assert not is_finished(run_folder(tmp_path, "long"))
+    assert not RunFolder(run_folder(tmp_path, "long")).is_finished
 
 
 def test_synchronised_batch_normalisation_without_a_gpu_is_explained(

@@ -15,8 +15,8 @@ import torch
 
 from ferlit.cli import main
 from ferlit.data.store import Store
+from ferlit.runs.folder import RunFolder
 from ferlit.training import JointModule
-from ferlit.training.record.provenance import is_finished
 from tests.ferlit.training.fits import ROOT, command, environment, fit_options, run_command
 
 
@@ -334,7 +334,7 @@ def test_a_run_whose_folder_was_moved_keeps_its_best_network(store: Store, tmp_p
     assert accuracy.idxmax() < 2, "else this shows nothing"
     best = torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)
     assert best["epoch"] == accuracy.idxmax()
-    assert is_finished(folder)
+    assert RunFolder(folder).is_finished
     assert not (tmp_path / "old").exists()
 
 

@@ -13,6 +13,7 @@ from ferlit.evaluation.report.published import PAPER, paper_figures
 from ferlit.evaluation.report.runs import Run, read_history
 from ferlit.evaluation.report.sections import best_validated, curves, results
 from ferlit.evaluation.report.study import find_study
+from ferlit.runs.folder import RunFolder
 from tests.ferlit.evaluation.written_runs import CLASSES, FOLDS, predictions, write_run, write_study
 
 
@@ -73,7 +74,7 @@ def test_curves_are_means_over_runs_and_the_best_run_is_the_validated_one(study:
         "2b_nm, seed 0, fold 0: metrics.csv: cannot be read ([Errno 2] No such file or directory: "
         f"'{study}/runs/2b_nm/seed_0/fold_0/metrics.csv')"
     ]
-    assert read_history(found.runs[0].folder)["train/loss"].to_dict() == {1: 2, 2: 1}
+    assert read_history(RunFolder(found.runs[0].folder))["train/loss"].to_dict() == {1: 2, 2: 1}
     run, accuracy = best_validated(found.systems["softmax"])
     assert (run.tested.seed, accuracy) == (1, 0.6)
 

@@ -21,9 +21,9 @@ def test_the_table_shows_what_is_running_and_what_has_failed(runs: list[Crossval
     console = Console(file=io.StringIO(), force_terminal=True, width=100, no_color=True)
     display = Display(runs, console)
     first, second, *_, last = runs
-    first.fit.folder.mkdir(parents=True)
+    first.fit.run.path.mkdir(parents=True)
     rows = "epoch,train/loss,val/accuracy\n2,,0.8519\n3,0.4,\n"
-    (first.fit.folder / "metrics.csv").write_text(rows)
+    (first.fit.run.path / "metrics.csv").write_text(rows)
     display.failed(last)
     console.print(display.table([first, second]))
     shown = console.file.getvalue()  # type: ignore[attr-defined]
@@ -38,7 +38,7 @@ def test_where_there_is_no_terminal_a_failure_is_one_line(runs: list[CrossvalRun
     with Display(runs, console) as display:
         display.update(runs[:1])
         display.failed(runs[0])
-    expected = f"softmax seed 0 fold 0: failed, see {runs[0].fit.log}\n"
+    expected = f"softmax seed 0 fold 0: failed, see {runs[0].fit.run.log}\n"
     assert console.file.getvalue() == expected  # type: ignore[attr-defined]
 
 

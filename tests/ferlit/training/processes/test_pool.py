@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ferlit.errors import FerlitError
+from ferlit.runs.folder import RunFolder
 from ferlit.training.processes.fit import Fit
 from ferlit.training.processes.pool import Process, make_slots, run_pool, stop
 
@@ -117,7 +118,7 @@ def test_a_process_that_ignores_the_interrupt_is_killed(tmp_path: Path) -> None:
 def test_a_folder_where_a_fit_still_runs_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fit = Fit(tmp_path / "system" / "seed_0" / "fold_0", ("--help",))
+    fit = Fit(RunFolder(tmp_path / "system" / "seed_0" / "fold_0"), ("--help",))
     monkeypatch.setattr("ferlit.training.processes.fit.LOCK_PATIENCE_SECONDS", 0.3)
     orphan = fit.start()  # held by the child alone: this process has closed the log
     try:
@@ -126,4 +127,4 @@ def test_a_folder_where_a_fit_still_runs_is_refused(
     finally:
         orphan.wait(60)
     assert orphan.returncode == 0
-    assert "--trainer.max_epochs" in fit.log.read_text()
+    assert "--trainer.max_epochs" in fit.run.log.read_text()

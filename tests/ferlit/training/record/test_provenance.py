@@ -13,8 +13,8 @@ import torch
 from ferlit.cli import main
 from ferlit.data.manifest import MANIFEST, checksum
 from ferlit.data.store import Store
-from ferlit.training.record.environment import describe_environment, git_revision
-from ferlit.training.record.provenance import is_finished, mark_finished, read_run, write_run
+from ferlit.runs.environment import describe_environment, git_revision
+from ferlit.runs.folder import RunFolder
 from tests.ferlit.training.fits import ROOT, environment, fit_options
 
 
@@ -39,7 +39,7 @@ def run(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def content(run: Path) -> dict[str, Any]:
-    return read_run(run)
+    return RunFolder(run).record()
 
 
 def test_same_seed_same_numbers_in_another_process_with_other_workers(
@@ -85,7 +85,7 @@ def test_packages_devices_and_variables_are_recorded(content: dict[str, Any]) ->
 
 
 def test_the_end_and_the_seconds_are_recorded(run: Path, content: dict[str, Any]) -> None:
-    assert is_finished(run)
+    assert RunFolder(run).is_finished
     assert content["started"] <= content["finished"]
     assert content["seconds"] > 0
     assert content["resumed_from"] == []
@@ -96,7 +96,7 @@ def test_a_resumed_run_lists_what_it_went_on_from(
 ) -> None:
     options = fit_options(store.folder, run.parent.parent, "--ckpt_path=last")
     assert main([*options, "--trainer.max_epochs=3"]) == 0
-    resumed = read_run(run)
+    resumed = RunFolder(run).record()
     assert resumed["started"] == content["started"]
     (step,) = resumed["resumed_from"]
     assert step["checkpoint"] == str(run / "checkpoints" / "last.ckpt")
@@ -133,11 +133,12 @@ def test_outside_a_repository_and_without_git_there_is_no_revision(
 
 
 def test_a_damaged_record_is_no_end(tmp_path: Path) -> None:
-    assert not is_finished(tmp_path)
-    write_run(tmp_path, {"clock": 0.0, "earlier_seconds": 1.0})
-    assert not is_finished(tmp_path)
-    mark_finished(tmp_path)
-    assert is_finished(tmp_path)
+    run = RunFolder(tmp_path)
+    assert not run.is_finished
+    run.write_record({"clock": 0.0, "earlier_seconds": 1.0})
+    assert not run.is_finished
+    run.mark_finished()
+    assert run.is_finished
     content = (tmp_path / "run.json").read_text()
     (tmp_path / "run.json").write_text(content[:-5])
-    assert not is_finished(tmp_path)
+    assert not run.is_finished

@@ -161,7 +161,7 @@ def test_a_restart_puts_a_stage_and_those_after_it_aside(plan: Path, tmp_path: P
 def test_a_stage_left_out_hands_the_weights_of_the_one_before_on(tmp_path: Path) -> None:
     stages = read_plan(find_config("stages/ckplus.yaml"))
     chain = link([stages[0], stages[2]], tmp_path)
-    assert [place.fit.folder.name for place in chain] == ["1_fer2013", "3_ckplus"]
+    assert [place.fit.run.path.name for place in chain] == ["1_fer2013", "3_ckplus"]
     before = tmp_path / "1_fer2013" / "checkpoints" / "best.ckpt"
     assert f"--model.init_from={before}" in chain[1].fit.options
 
