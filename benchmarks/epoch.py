@@ -29,7 +29,7 @@ from ferlit.data.preparation import prepare_store
 from ferlit.data.synthetic import write_ckplus
 from ferlit.models import Output
 from ferlit.training import JointModule
-from ferlit.training.cli import main
+from ferlit.training.fit.command import main
 from nmloss import tuple_indices
 
 POSITIVES = NEGATIVES = 6

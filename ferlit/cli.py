@@ -15,7 +15,7 @@ from ferlit.errors import FerlitError, UsageError
 
 _IN_ASCII = "ferlit.ascii"  # the name of `_in_ascii` among Python's handlers of such errors
 _ASCII = str.maketrans("·×±…•–━", ".x~~---")  # noqa: RUF001
-_FIT = "ferlit.training.cli:main"
+_FIT = "ferlit.training.fit.command:main"
 COMMANDS = {
     "fit": ("train a network, then test it", _FIT),
     "validate": ("evaluate a run (its folder, or a checkpoint) on the validation split", _FIT),

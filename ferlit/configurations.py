@@ -1,4 +1,4 @@
-"""The configurations that come with the package."""
+"""Configurations: those that come with the package, and what one of them builds on."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +14,15 @@ CONFIGS = next(
     (folder for folder in (_PACKAGE / "configs", _PACKAGE.parent / "configs") if folder.is_dir()),
     _PACKAGE / "configs",
 )
+BASE = "base"  # in a configuration: the one, by its file, that it changes in part
 
 
-def find_config(name: str) -> Path:
+def find_config(name: str, beside: Path | None = None) -> Path:
     """The file ``name``, or the shipped configuration of that name where there is no such file.
+
+    Args:
+        name: Its path.
+        beside: Another configuration, whose folder is looked into first.
 
     Raises:
         UsageError: there is neither.
@@ -26,13 +31,42 @@ def find_config(name: str) -> Path:
     >>> find_config("systems/softmax.yaml").name
     'softmax.yaml'
     """
-    for path in (Path(name), CONFIGS / name):
+    places = [Path(name), CONFIGS / name]
+    for path in places if beside is None else [beside.parent / name, *places]:
         if path.is_file():
             check_config(path)
             return path
     shipped = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("*.yaml"))
     is_folder = " (a folder of that name is there)" if Path(name).is_dir() else ""
     raise UsageError(f"no configuration {name}{is_folder}; shipped are {', '.join(shipped)}")
+
+
+def layers(name: str, beside: Path | None = None, above: tuple[Path, ...] = ()) -> list[str]:
+    """What ``--config`` takes for a configuration, each over those before it.
+
+    One with ``base: FILE`` is that file, and then the rest of its own content.
+
+    Args:
+        name: See `find_config`.
+        beside: See `find_config`.
+        above: Those that build on it.
+
+    Raises:
+        DataError: one builds on itself.
+
+    >>> [Path(layer).name for layer in layers("ckplus.yaml")]
+    ['ckplus.yaml']
+    >>> len(layers("ckplus_best.yaml"))
+    2
+    """
+    path = find_config(name, beside)
+    content = read_config(path)
+    if BASE not in content:
+        return [str(path)]
+    if path in above:
+        raise DataError(f"{path}: it builds on itself, by {BASE}: {content[BASE]}")
+    base = str(content.pop(BASE))
+    return [*layers(base, path, (*above, path)), yaml.safe_dump(content, sort_keys=False)]
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -44,9 +78,12 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise DataError(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
+        kind = "" if isinstance(error, OSError) else ", not a YAML file"
+        raise DataError(f"{path}: cannot be read{kind} ({' '.join(str(error).split())})") from error
     if not isinstance(content, dict):
-        raise DataError(f"{path}: not a table of options")
+        raise DataError(
+            f"{path}: not a table of options: expected a mapping, found {type(content).__name__}"
+        )
     return content
 
 

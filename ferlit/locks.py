@@ -1,9 +1,10 @@
-"""Locks for whatever two processes may make at once: the second waits, and says for whom."""
+"""Locks for whatever two processes may make at once: the second waits, or is turned away."""
 
 import logging
 import os
 import platform
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -11,8 +12,12 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+if sys.platform != "win32":
+    import fcntl
+
 logger = logging.getLogger(__name__)
 _SOON_SECONDS = 1.0  # a wait as short as this needs no word
+PATIENCE_SECONDS = 10.0  # for the last children of a process that was killed
 
 
 @contextmanager
@@ -53,6 +58,30 @@ def owned(path: Path, purpose: str) -> Iterator[bool]:
         if os.name != "nt":  # there the release removes it
             place.unlink(missing_ok=True)  # who waited for this file takes a new one
         lock.release()
+
+
+def is_taken(file: int) -> bool:
+    """Whether another process holds an open file; from now on this one does, where it can be.
+
+    A child that inherits the open file holds it as long as it lives, even where this process is
+    killed. On Windows, and in file systems without locks, none is ever taken.
+
+    Args:
+        file: A file, or a folder.
+    """
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while sys.platform != "win32":
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return True
+            time.sleep(0.2)
+        except OSError:  # this file system knows no locks
+            return False
+        else:
+            return False
+    return False
 
 
 def _write(note: Path, purpose: str) -> None:

@@ -11,26 +11,31 @@ class Change(NamedTuple):
     """A setting with another value.
 
     Args:
-        name: Without ``init_args``, as on the command line.
+        path: The names that lead to it, joined by dots.
         old: What it was.
         new: What it is.
     """
 
-    name: str
+    path: str
     old: Any
     new: Any
 
+    @property
+    def name(self) -> str:
+        """Without ``init_args``, as on the command line."""
+        return self.path.replace(".init_args", "")
+
     def __str__(self) -> str:
-        return f"{self.name}: {_short(self.old)} there, {_short(self.new)} now"
+        return f"{self.name}: {short(self.old)} there, {short(self.new)} now"
 
 
-def changes(old: Any, new: Any, name: str = "") -> list[Change]:
+def changes(old: Any, new: Any, path: str = "") -> list[Change]:
     """What differs; settings that only one of the two versions of ferlit knows do not count.
 
     Args:
         old: A configuration, or a part of one.
         new: Another.
-        name: Of the part.
+        path: Of the part.
 
     >>> old = {"lr": {"class_path": "SGD", "init_args": {"lr": 0.1, "nesterov": False}}}
     >>> new = {"lr": {"class_path": "SGD", "init_args": {"lr": 0.2, "dampening": 0}}, "more": 1}
@@ -38,14 +43,29 @@ def changes(old: Any, new: Any, name: str = "") -> list[Change]:
     ['lr.lr: 0.1 there, 0.2 now']
     """
     if not isinstance(old, Mapping) or not isinstance(new, Mapping):
-        return [] if _same(old, new) else [Change(name, old, new)]
+        return [] if _same(old, new) else [Change(path, old, new)]
     if old.get("class_path") != new.get("class_path"):
-        return [Change(name, old, new)]
+        return [Change(path, old, new)]
     found: list[Change] = []
     for key in old.keys() & new.keys():
-        inner = name if key == "init_args" else f"{name}.{key}".lstrip(".")
-        found += changes(old[key], new[key], inner)
+        found += changes(old[key], new[key], f"{path}.{key}".lstrip("."))
     return sorted(found, key=lambda change: change.name)
+
+
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by the names that lead to them, from their paths.
+
+    >>> nested({"trainer.max_epochs": 3, "trainer.devices": 1, "data": {"fold": 0}})
+    {'trainer': {'max_epochs': 3, 'devices': 1}, 'data': {'fold': 0}}
+    """
+    found: dict[str, Any] = {}
+    for path, value in flat.items():
+        *names, last = path.split(".")
+        inner = found
+        for name in names:
+            inner = inner.setdefault(name, {})
+        inner[last] = value
+    return found
 
 
 def named(found: Iterable[Change], names: Iterable[str]) -> list[Change]:
@@ -96,7 +116,8 @@ def _same(old: Any, new: Any) -> bool:
     return bool(old == new)
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """For people: a class without its arguments."""
     if isinstance(value, Mapping) and "class_path" in value:
         return str(value["class_path"]).rpartition(".")[2]
     return str(value)

@@ -5,7 +5,7 @@ import yaml
 
 from ferlit.cli import main
 from ferlit.configurations import CONFIGS
-from ferlit.training.processes.parse_only import check_fit
+from ferlit.training.fit.options import resolve
 from ferlit.training.stages.command import link
 from ferlit.training.stages.plan import apply_options, read_plan
 
@@ -87,4 +87,4 @@ def test_every_stage_is_a_fit_that_parses(name: str, tmp_path: Path) -> None:
     assert len(places) == (0 if name == "demo.yaml" else 3)
     for place in link(apply_options(stages, places, tmp_path), tmp_path):
         assert place.stage.has_data
-        check_fit(place.fit.options, place.stage.title)
+        resolve(place.fit.options, place.stage.title)

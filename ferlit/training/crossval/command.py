@@ -12,14 +12,15 @@ from rich.console import Console
 from ferlit.errors import FerlitError, UsageError
 from ferlit.evaluation.pooling import summarise, write_confusions
 from ferlit.files import write_json
+from ferlit.locks import is_taken
 from ferlit.runs.folder import BEST, CHECKPOINTS, RunFolder
 from ferlit.training.crossval.display import Display, print_results
+from ferlit.training.crossval.grid import CrossvalRun, plan_runs
 from ferlit.training.crossval.options import parse_options, read_seeds, read_systems
 from ferlit.training.crossval.rounds import Rounds, check_starts, prepare, same_rounds
-from ferlit.training.crossval.runs import CrossvalRun, plan_runs
-from ferlit.training.crossval.settings import Settings, comparable, resolve
-from ferlit.training.processes.fit import lock
-from ferlit.training.processes.pool import make_slots, run_pool, visible_gpus
+from ferlit.training.crossval.settings import Settings, comparable
+from ferlit.training.fit.options import resolve
+from ferlit.training.subprocesses.pool import make_slots, run_pool, visible_gpus
 
 RESULTS = "results.json"
 _SHOWN_FAILURES = 5  # more would hide the message at the top
@@ -41,7 +42,10 @@ def main(command: str, options: list[str]) -> None:
     options_of = {
         system: [*base, f"--config={overlay}", *rest] for system, overlay in known.items()
     }
-    configs = {system: resolve(options, system) for system, options in options_of.items()}
+    configs = {
+        system: resolve(options, f"the options do not fit the system {system}")
+        for system, options in options_of.items()
+    }
     _refuse_shared_checkpoints(configs)
     store = prepare(configs[next(iter(overlays))])
     for system, config in configs.items():  # so that no two fits prepare at the same time
@@ -98,7 +102,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
-        if not lock(handle):
+        if is_taken(handle):
             raise FerlitError(
                 f"{folder}: another ferlit crossval is running there; wait for its end, "
                 "or give another --output"

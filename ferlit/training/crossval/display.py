@@ -12,7 +12,7 @@ from rich.table import Table
 
 from ferlit.errors import DataError
 from ferlit.evaluation.pooling import pool
-from ferlit.training.crossval.runs import CrossvalRun
+from ferlit.training.crossval.grid import CrossvalRun
 
 REFRESH_SECONDS = 1.0
 

@@ -19,7 +19,7 @@ class SaveConfig(SaveConfigCallback):
     """Writes the whole configuration of a fit into the run's ``config.yaml``, and to W&B.
 
     Every checkpoint keeps it as well. An evaluation has a folder of its own, see
-    `ferlit.training.evaluating.Plan`; the predictions that belong to the run itself leave
+    `ferlit.training.fit.evaluating.Plan`; the predictions that belong to the run itself leave
     ``config_predict.yaml`` beside ``config.yaml``, which Lightning's own callback would replace.
     """
 

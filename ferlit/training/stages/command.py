@@ -7,7 +7,7 @@ The paper's network is trained on FER2013, then Multi-PIE, then the database tha
 import argparse
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,16 +20,18 @@ from ferlit.files import write_json
 from ferlit.options import without_option
 from ferlit.runs.folder import RunFolder
 from ferlit.runs.seen import ALLOW
-from ferlit.training.processes.fit import Fit
-from ferlit.training.processes.parse_only import check_fit
+from ferlit.runs.settings import changes, named, short
+from ferlit.training.fit.options import resolve
+from ferlit.training.free_settings import FREE_IN_STAGE
 from ferlit.training.stages.plan import (
     Stage,
     apply_options,
+    as_text,
     check_names,
-    differences,
     read_plan,
 )
-from ferlit.training.stages.runs import print_results, run_fit
+from ferlit.training.stages.progress import print_results, run_fit
+from ferlit.training.subprocesses.fit import Fit
 
 SETTINGS = "stages.json"
 _HELP = """\
@@ -97,10 +99,8 @@ def main(command: str, options: list[str]) -> None:
         check_names(stages, [given.restart], "--restart")
     if not stages:
         raise UsageError("--skip leaves no stage")
-    check_data(stages)
     chain = link(stages, output)
-    for place in chain:
-        check_fit(place.fit.options, f"stage {place.stage.name}")
+    check_data([place.stage for place in chain])
     if given.restart is not None:
         put_aside(chain, given.restart)
     remember(chain, output / SETTINGS)
@@ -192,15 +192,29 @@ def remember(chain: Sequence[Link], path: Path) -> None:
         except ValueError as error:
             raise FerlitError(f"{path}: damaged ({error}); give another --output") from error
     for place in chain:
-        title, settings = place.stage.title, place.stage.settings()
-        changed = differences(known.get(title, settings), settings)
-        if place.is_begun and changed:
-            raise FerlitError(
-                f"{place.fit.run.path} was begun with other settings:\n  "
-                + "\n  ".join(changed)
-                + f"\ngive --restart {place.stage.name} to run it and all after it anew (the old "
-                "folders are kept), the former options to go on, or another --output"
-            )
+        title, settings = place.stage.title, place.stage.settings
+        if place.is_begun and title in known:
+            changed = _changed(known[title], settings, f"{path}, {title}")
+            if changed:
+                raise FerlitError(
+                    f"{place.fit.run.path} was begun with other settings:\n  "
+                    + "\n  ".join(changed)
+                    + f"\ngive --restart {place.stage.name} to run it and all after it anew (the "
+                    "old folders are kept), the former options to go on, or another --output"
+                )
         known[title] = settings
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, known)
+
+
+def _changed(old: Mapping[str, Any], new: Mapping[str, Any], whose: str) -> list[str]:
+    if not isinstance(old.get("trainer"), Mapping):
+        # Earlier versions kept the options that were given, by their names.
+        old = resolve([f"--{name}={as_text(value)}" for name, value in old.items()], whose)
+    found = changes(old, new)
+    free = named(found, FREE_IN_STAGE)
+    return [
+        f"{change.name}: {short(change.old)} -> {short(change.new)}"
+        for change in found
+        if change not in free
+    ]

@@ -4,19 +4,17 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from ferlit.configurations import find_config
+from ferlit.configurations import read_config
 from ferlit.errors import FerlitError, UsageError
+from ferlit.training.fit.options import resolve
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)
 _DATA = ("root", "store")  # the arguments of a data module that name its data
 _FOLDER = "{output}"
-# Where a fit runs, not what it computes: these may change between the parts of a chain.
-_OF_THE_MACHINE = ("data.num_workers", "trainer.accelerator", "trainer.devices")
 
 
 @dataclass(frozen=True)
@@ -40,30 +38,25 @@ class Stage:
         """The name of its folder."""
         return f"{self.number}_{self.name}"
 
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """All that its fit would take.
+
+        Raises:
+            UsageError: the fit would refuse its options.
+        """
+        return resolve(self.arguments(), f"stage {self.name}")
+
     @property
     def has_data(self) -> bool:
         """Whether an option or a configuration names its data."""
-        settings = self.settings()
-        return any(
-            settings.get(f"data.{place}{name}") for place in ("", "init_args.") for name in _DATA
-        )
+        options = self.settings["data"]["init_args"]
+        return any(options.get(name) for name in _DATA)
 
     def arguments(self) -> tuple[str, ...]:
         """What follows ``ferlit fit``."""
         configs = [f"--config={name}" for name in self.configs]
         return (*configs, *(f"--{name}={value}" for name, value in self.options.items()))
-
-    def settings(self) -> dict[str, Any]:
-        """All that decides what it computes, by name: the configurations, then the options.
-
-        Raises:
-            FerlitError: a configuration is missing or is none.
-        """
-        settings: dict[str, Any] = {}
-        for name in self.configs:
-            settings |= _flat(_read_yaml(find_config(name)))
-        settings |= self.options
-        return {name: value for name, value in settings.items() if name not in _OF_THE_MACHINE}
 
 
 def read_plan(path: Path) -> list[Stage]:
@@ -72,10 +65,11 @@ def read_plan(path: Path) -> list[Stage]:
     Raises:
         FerlitError: the file is missing or is no plan of stages.
 
+    >>> from ferlit.configurations import find_config
     >>> [stage.name for stage in read_plan(find_config("stages/ckplus.yaml"))]
     ['fer2013', 'multipie', 'ckplus']
     """
-    content = _read_yaml(path)
+    content = read_config(path)
     entries = content.get("stages")
     if set(content) != {"stages"} or not isinstance(entries, list) or not entries:
         raise FerlitError(f"{path}: expected the one key stages, with a list of stages")
@@ -142,20 +136,6 @@ def check_names(stages: Sequence[Stage], names: Sequence[str], option: str) -> N
             raise UsageError(f"{option}: there is no stage {name!r}; known are {', '.join(known)}")
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """What changed from some settings to others, one line each.
-
-    >>> differences({"data.fold": "0"}, {"data.fold": "1"})
-    ['data.fold: 0 -> 1']
-    """
-    names = sorted({*old, *new})
-    return [
-        f"{name}: {_text(old.get(name))} -> {_text(new.get(name))}"
-        for name in names
-        if old.get(name) != new.get(name)
-    ]
-
-
 def _read_stage(path: Path, number: int, entry: Any) -> Stage:
     keys = set(entry) if isinstance(entry, dict) else set()
     if not {"name", "config"} <= keys <= {"name", "config", "options"}:
@@ -174,29 +154,10 @@ def _read_stage(path: Path, number: int, entry: Any) -> Stage:
         number=number,
         name=name,
         configs=tuple(configs) if isinstance(configs, list) else (str(configs),),
-        options={str(key): _text(value) for key, value in options.items()},
+        options={str(key): as_text(value) for key, value in options.items()},
     )
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise FerlitError(f"{path}: not a YAML file that can be read ({error})") from error
-    if not isinstance(content, dict):
-        raise FerlitError(f"{path}: expected a mapping, found {type(content).__name__}")
-    return content
-
-
-def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested keys joined by dots."""
-    flat: dict[str, Any] = {}
-    for key, value in content.items():
-        name = f"{prefix}{key}"
-        flat |= _flat(value, f"{name}.") if isinstance(value, dict) and value else {name: value}
-    return flat
-
-
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
     """A value as the command line of a fit takes it."""
     return value if isinstance(value, str) else json.dumps(value)

@@ -226,7 +226,7 @@ def test_finished_runs_bind_without_their_checkpoints_too(
 def test_two_cross_validations_do_not_write_into_one_folder(
     whole: Path, store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ferlit.training.processes.fit.LOCK_PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr("ferlit.locks.PATIENCE_SECONDS", 0.3)
     options = crossval_options(store.folder, whole, "--systems=softmax,2b_nm")
     other = os.open(whole, os.O_RDONLY)
     try:

@@ -5,8 +5,8 @@ import pytest
 from rich.console import Console
 
 from ferlit.training.crossval.display import Display, print_results
+from ferlit.training.crossval.grid import CrossvalRun, plan_runs
 from ferlit.training.crossval.rounds import Round, Rounds
-from ferlit.training.crossval.runs import CrossvalRun, plan_runs
 
 
 @pytest.fixture

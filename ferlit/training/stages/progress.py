@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ferlit.errors import FerlitError
-from ferlit.training.processes.fit import Fit
-from ferlit.training.processes.pool import run_pool
+from ferlit.training.subprocesses.fit import Fit
+from ferlit.training.subprocesses.pool import run_pool
 
 # Of what a fit prints: its data, the weights that it took and left, its epochs, and its test.
 _TOLD = re.compile(

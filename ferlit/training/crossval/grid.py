@@ -8,8 +8,8 @@ from ferlit.errors import DataError
 from ferlit.evaluation.pooling import TestedRun
 from ferlit.runs.folder import PREDICTED, TESTED, RunFolder
 from ferlit.training.crossval.rounds import Round, Rounds
-from ferlit.training.processes.fit import Fit
-from ferlit.training.processes.pool import Process
+from ferlit.training.subprocesses.fit import Fit
+from ferlit.training.subprocesses.pool import Process
 
 
 @dataclass(eq=False)

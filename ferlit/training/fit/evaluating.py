@@ -15,6 +15,7 @@ from ferlit.runs.folder import BEST, EVALUATIONS, RunFolder
 from ferlit.runs.people import Split
 from ferlit.runs.seen import ALLOW, Seen
 from ferlit.runs.settings import Change, changes, named
+from ferlit.training.free_settings import FREE_IN_EVALUATION
 from ferlit.training.modules import PREPROCESSING
 
 logger = logging.getLogger(__name__)
@@ -28,42 +29,6 @@ _USED = (
     "model.flip_average",
     "trainer.fast_dev_run",
     "trainer.precision",
-)
-# Where it runs and where the data are, which are compared by what is in them.
-_FREE = (
-    ALLOW,
-    "checkpoint",
-    "ckpt_path",
-    "data.database",
-    "data.eval_batch_size",
-    "data.landmarks",
-    "data.num_workers",
-    "data.reader",
-    "data.root",
-    "data.store",
-    "model.compile",
-    "seed_everything",
-    "trainer.accelerator",
-    "trainer.benchmark",
-    "trainer.callbacks",
-    "trainer.default_root_dir",
-    "trainer.detect_anomaly",
-    "trainer.deterministic",
-    "trainer.devices",
-    "trainer.enable_autolog_hparams",
-    "trainer.enable_checkpointing",
-    "trainer.enable_model_summary",
-    "trainer.enable_progress_bar",
-    "trainer.inference_mode",
-    "trainer.log_every_n_steps",
-    "trainer.logger",
-    "trainer.model_registry",
-    "trainer.num_nodes",
-    "trainer.plugins",
-    "trainer.profiler",
-    "trainer.strategy",
-    "verbose",
-    "weights_only",
 )
 _NETWORK = ("model.backbone", "model.branches")  # with all below
 
@@ -185,7 +150,8 @@ def compare(
         )
     used = named(found, [*_USED, f"trainer.limit_{_LIMITS[command]}_batches"])
     # Predictions judge nobody, so there is nothing to allow.
-    free = named(found, [name for name in _FREE if (command, name) != ("predict", ALLOW)])
+    judges = command != "predict"
+    free = named(found, [name for name in FREE_IN_EVALUATION if judges or name != ALLOW])
     unused = [change for change in found if change not in [*used, *free]]
     if unused and is_of_run:
         names = "\n  ".join(map(str, unused))
@@ -199,7 +165,7 @@ def compare(
         logger.warning("other settings than in training:\n  %s", "\n  ".join(map(str, used)))
     config = json.loads(json.dumps(new, default=str))
     for change in unused:
-        _put(config, change.name.split("."), change.old)
+        _put(config, change.path.split("."), change.old)
     return Plan(command, checkpoint, tuple(used), config)
 
 
@@ -256,8 +222,7 @@ def _place(checkpoint: Path) -> Path:
     return checkpoint if run is None else run.path
 
 
-def _put(config: Any, names: list[str], value: Any) -> None:
-    """Set a setting by its name without ``init_args``."""
-    for name in names[:-1]:
-        config = config[name] if name in config else config["init_args"][name]
-    (config if names[-1] in config else config.get("init_args", config))[names[-1]] = value
+def _put(config: Any, path: list[str], value: Any) -> None:
+    for name in path[:-1]:
+        config = config[name]
+    config[path[-1]] = value

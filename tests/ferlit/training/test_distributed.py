@@ -5,7 +5,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
 from ferlit.errors import UsageError
-from ferlit.training.processes.launch import check_launch, quiet_other_processes
+from ferlit.training.distributed import check_launch, quiet_other_processes
 
 TORCHRUN = {
     "TORCHELASTIC_RUN_ID": "none",

@@ -11,8 +11,8 @@ import pytest
 
 from ferlit.errors import FerlitError
 from ferlit.runs.folder import RunFolder
-from ferlit.training.processes.fit import Fit
-from ferlit.training.processes.pool import Process, make_slots, run_pool, stop
+from ferlit.training.subprocesses.fit import Fit
+from ferlit.training.subprocesses.pool import Process, make_slots, run_pool, stop
 
 
 @dataclass(eq=False)
@@ -119,7 +119,7 @@ def test_a_folder_where_a_fit_still_runs_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fit = Fit(RunFolder(tmp_path / "system" / "seed_0" / "fold_0"), ("--help",))
-    monkeypatch.setattr("ferlit.training.processes.fit.LOCK_PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr("ferlit.locks.PATIENCE_SECONDS", 0.3)
     orphan = fit.start()  # held by the child alone: this process has closed the log
     try:
         with pytest.raises(FerlitError, match="still running there"):

@@ -6,18 +6,13 @@ In-process fits clash with the launcher of several GPUs, which runs the command 
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from ferlit.errors import FerlitError
+from ferlit.locks import is_taken
 from ferlit.runs.folder import RunFolder
-
-if sys.platform != "win32":
-    import fcntl
-
-LOCK_PATIENCE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -62,7 +57,7 @@ class Fit:
         """
         self.run.path.mkdir(parents=True, exist_ok=True)
         with self.run.log.open("ab") as log:
-            if not lock(log.fileno()):
+            if is_taken(log.fileno()):
                 raise FerlitError(
                     f"{self.run.path}: a fit is still running there, perhaps one whose parent was "
                     "killed; wait for its end, or end it, then try again"
@@ -82,24 +77,3 @@ class Fit:
         except OSError:
             return ""
         return "\n".join(text.splitlines()[-lines:])
-
-
-def lock(file: int) -> bool:
-    """Whether an open file is ours alone; waits a little for the last children of a killed fit.
-
-    A child that inherits the open file holds the lock as long as it lives, even where this process
-    is killed.
-    """
-    deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
-    while sys.platform != "win32":
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.2)
-        except OSError:  # this file system knows no locks
-            return True
-        else:
-            return True
-    return True

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ferlit.errors import FerlitError
-from ferlit.training.resuming import check_settings
+from ferlit.training.fit.resuming import check_settings
 
 TORCH = "torch.optim.lr_scheduler.CosineAnnealingLR"
 OURS = "ferlit.training.CosineAnnealingLR"

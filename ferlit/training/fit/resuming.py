@@ -9,41 +9,10 @@ from ferlit.data.datamodule import ExpressionDataModule
 from ferlit.errors import DataError, FerlitError, UsageError
 from ferlit.runs.folder import CHECKPOINTS, CONFIG, RECORD, RESULTS, SPLIT, TESTED, RunFolder
 from ferlit.runs.settings import Change, changes, named, with_own_cosine
+from ferlit.training.free_settings import FREE_IN_RESUMING
 from ferlit.training.modules import PREPROCESSING
 
 logger = logging.getLogger(__name__)
-# Where and how far a fit runs, not what it computes; who trains is compared by the people.
-_FREE = (
-    "allow_seen_people",
-    "ckpt_path",
-    "weights_only",
-    "data.database",
-    "data.eval_batch_size",
-    "data.landmarks",
-    "data.num_workers",
-    "data.reader",
-    "data.root",
-    "data.store",
-    "model.compile",
-    "trainer.barebones",
-    "trainer.benchmark",
-    "trainer.default_root_dir",
-    "trainer.detect_anomaly",
-    "trainer.deterministic",
-    "trainer.enable_autolog_hparams",
-    "trainer.enable_checkpointing",
-    "trainer.enable_model_summary",
-    "trainer.enable_progress_bar",
-    "trainer.fast_dev_run",
-    "trainer.inference_mode",
-    "trainer.limit_predict_batches",
-    "trainer.limit_test_batches",
-    "trainer.log_every_n_steps",
-    "trainer.logger",
-    "trainer.model_registry",
-    "trainer.num_sanity_val_steps",
-    "trainer.profiler",
-)
 # These may change, and change the numbers: they are told.
 _TOLD = (
     "trainer.accelerator",
@@ -156,7 +125,7 @@ def check_settings(
     if _schedule(old).get("class_path") != _schedule(new).get("class_path"):
         old, new = with_own_cosine(old), with_own_cosine(new)
     found = changes(old, new)
-    free = named(found, [*_FREE, *(_FOLDS if is_split_known else ())])
+    free = named(found, [*FREE_IN_RESUMING, *(_FOLDS if is_split_known else ())])
     free += [change for change in named(found, ["checkpoint"]) if change.name not in _CHOICE]
     told = named(found, _TOLD)
     refused = [change for change in found if change not in [*free, *told]]

@@ -24,7 +24,7 @@ from ferlit.runs.folder import (
     WANDB,
     RunFolder,
 )
-from ferlit.training.evaluating import is_of_system
+from ferlit.training.fit.evaluating import is_of_system
 
 logger = logging.getLogger(__name__)
 KEYWORDS = {"last": LAST, "best": BEST}  # the checkpoints of the newest run, by name

@@ -1,0 +1,1 @@
+"""``ferlit fit``, ``validate``, ``test`` and ``predict``: options, checkpoints, settings."""

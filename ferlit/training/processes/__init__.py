@@ -1,1 +1,0 @@
-"""Fits as processes: how they are started, shared out, and end together."""
