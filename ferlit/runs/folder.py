@@ -155,7 +155,7 @@ def read_table(path: Path, columns: Iterable[str] = (), **options: Any) -> pd.Da
         DataError: it cannot be read, or lacks something.
     """
     try:
-        table = pd.read_csv(path, **options)
+        table: pd.DataFrame = pd.read_csv(path, **options)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read ({error})") from error
     missing = [name for name in columns if name not in table]

@@ -12,6 +12,7 @@ from ferlit.runs.checkpoints import read_checkpoint
 from ferlit.runs.folder import TESTED, RunFolder
 from ferlit.runs.people import Split, Training
 from ferlit.runs.seen import check_resume, check_start, count_seen
+from ferlit.training.callbacks.provenance import RecordRun
 from ferlit.training.callbacks.summary import WriteResults, is_trial, run_folder
 from ferlit.training.distributed import is_first_process
 from ferlit.training.fit.command_cli import CommandCLI
@@ -25,7 +26,6 @@ from ferlit.training.fit.resuming import (
 )
 from ferlit.training.modules import ExpressionModule
 from ferlit.training.record.logger import RunLogger
-from ferlit.training.record.provenance import RecordRun
 from ferlit.training.record.wandb_logger import WandbRunLogger
 
 logger = logging.getLogger(__name__)

@@ -20,11 +20,11 @@ from ferlit.options import option_values
 from ferlit.runs.seen import ALLOW
 from ferlit.training.callbacks.checkpoint import GoOn, RunCheckpoint
 from ferlit.training.callbacks.finite import StopOnNonFinite
+from ferlit.training.callbacks.provenance import RecordRun
 from ferlit.training.callbacks.seeding import SeedEpochs
 from ferlit.training.callbacks.statistics import LearningRate, MiningStatistics
 from ferlit.training.callbacks.summary import EpochSummary, SaveSplit, WriteResults
 from ferlit.training.modules import ExpressionModule
-from ferlit.training.record.provenance import RecordRun
 from ferlit.training.record.saved_config import SaveConfig, plain
 
 RUN_LOGGER = "ferlit.training.RunLogger"
