@@ -1,6 +1,12 @@
-"""A small backbone that configurations name by its class path, to keep runs short."""
+"""A small network that configurations name by its class path, to keep runs short."""
 
 from torch import Tensor, nn
+
+TINY = (
+    "--model.backbone=tests.ferlit.tiny.TinyBackbone",
+    # Else the fully connected layers make the most of a test's time and disk.
+    "--model.init_args.branches.init_args.hidden=[64,32]",
+)
 
 
 class TinyBackbone(nn.Sequential):
