@@ -11,6 +11,7 @@ import io
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from pkgutil import walk_packages
@@ -36,7 +37,7 @@ TWO_BRANCHES, SOFTMAX = "runs/2b_nm/version_0", "runs/softmax/version_0"
 EXPORTED = ("exported/model.onnx", "exported/int8.onnx", "exported/model.pt2")
 NETWORKS = (*EXPORTED, *(f"{run}/checkpoints/best.ckpt" for run in (TWO_BRANCHES, SOFTMAX)))
 FACE = "exported/face.png"
-REPORTED = ("cv", "runs/2b_nm", "stages/2_second")
+REPORTED = ("cv", "runs/2b_nm")
 CONFIGS = Path(__file__).parents[2] / "configs"
 _EMBEDDING, _POSITIVES, _NEGATIVES, _TUPLES = 6, 3, 2, 4
 
@@ -277,6 +278,7 @@ def configurations() -> dict[str, Any]:
     return found
 
 
+@cache
 def printed(*given: str) -> dict[str, Any]:
     """The whole configuration of ``ferlit fit``."""
     text = io.StringIO()

@@ -26,7 +26,7 @@ TABLES = 1e-5  # their numbers are rounded
 TRAINED = 1e-3  # epochs of training, on another processor
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
 WHERE = ("checkpoint", "folder")  # paths in what an evaluation says
-RUNS = (measures.TWO_BRANCHES, measures.SOFTMAX)
+OF_ITS_OWN = ("- report: ", "| model.pt2 |")  # lines with a date, or a checksum of a new file
 
 
 def expected(name: str) -> Any:
@@ -70,6 +70,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A copy of all files, which is the current folder: the release used relative paths."""
     copy = tmp_path_factory.mktemp("released") / "files"
     shutil.copytree(FILES, copy)
+    for path in copy.rglob("*.json"):  # the few absolute paths that are read
+        path.write_text(path.read_text("utf-8").replace(MOVED, str(copy)), "utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(copy)
         yield copy
@@ -86,9 +88,15 @@ def test_a_data_module_gives_the_same_split_and_batches(files: Path) -> None:
     assert differences(expected("loading"), found, 1e-4) == []
 
 
-@pytest.mark.parametrize("run", RUNS)
-@pytest.mark.parametrize("command", ["test", "validate"])
-def test_an_evaluation_of_a_run_is_the_one_there(files: Path, run: str, command: str) -> None:
+@pytest.mark.parametrize(
+    ("command", "run"),
+    [
+        ("test", measures.TWO_BRANCHES),
+        ("test", measures.SOFTMAX),
+        ("validate", measures.TWO_BRANCHES),
+    ],
+)
+def test_an_evaluation_of_a_run_is_the_one_there(files: Path, command: str, run: str) -> None:
     (folder,) = (files / run / "evaluations").glob(f"{command}_best_*")
     names = ("metrics.json", "predictions.csv", "confusion.csv", "confusion_sequences.csv")
     before = {name: read(folder / name) for name in names}
@@ -129,14 +137,12 @@ def test_a_cross_validation_is_finished_and_fits_nothing(
         assert differences(content, read(path)) == [], path
         assert path.stat().st_mtime_ns == written or path.parent == Path("cv"), path
     assert not list(Path("cv").rglob("fit.log"))
-    assert "McNemar" in capsys.readouterr().out
+    assert "6 of 6 runs are finished already" in capsys.readouterr().out
 
 
 def test_stages_are_finished_and_fit_nothing(
     files: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    settings = files / "stages" / "stages.json"  # the one file with absolute paths in it
-    settings.write_text(settings.read_text().replace(MOVED, str(files)))
     before = {path: path.stat().st_mtime_ns for path in run_files("stages")}
     assert len(before) == 2
     assert main(STAGES) == 0
@@ -213,9 +219,9 @@ def test_every_configuration_means_the_same() -> None:
 
 
 def same_text(old: str, new: str) -> None:
-    """See that two texts differ in nothing but their date, and a little in their numbers."""
+    """See that two texts differ in nothing but their numbers, and there by a little."""
     kept = [
-        [line for line in text.splitlines() if not line.startswith("- report: ")]
+        [line for line in text.splitlines() if not line.startswith(OF_ITS_OWN)]
         for text in (old, new)
     ]
     for before, after in zip(*kept, strict=True):
