@@ -14,7 +14,16 @@ from ferlit.errors import DataError
 from ferlit.evaluation.metrics import Rule
 from ferlit.evaluation.pooling import TestedRun
 from ferlit.evaluation.tables import evaluate_images
-from ferlit.runs.folder import HISTORY, OF_IMAGE, PREDICTED, RESULTS, SPLIT, TESTED, RunFolder
+from ferlit.runs.folder import (
+    CONFIG,
+    HISTORY,
+    OF_IMAGE,
+    PREDICTED,
+    RESULTS,
+    SPLIT,
+    TESTED,
+    RunFolder,
+)
 
 _SPLIT = ["split", "identity", "images", "sequences"]
 _LOSSES = {
@@ -96,7 +105,7 @@ def read_run(run: RunFolder) -> Run:
         seed = int(config.get("seed_everything") or 0)
         fold, folds = data.get("fold"), data.get("folds")
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise DataError(f"config.yaml: no configuration of a run ({error!r})") from error
+        raise DataError(f"{CONFIG}: no configuration of a run ({error!r})") from error
     # `ferlit crossval` names systems and seeds by folders: runs/2b_nm/seed_0/fold_3.
     place = re.fullmatch(r"(.+)/seed_(\d+)/[^/]+", "/".join(folder.resolve().parts[-3:]))
     if place:
