@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferlit.data.detection import Detector, is_plausible
-from ferlit.data.flatness import check_face
+from ferlit.data.faces import make_face
 from ferlit.data.landmark_sources import make_detector
-from ferlit.data.registration import pad_aligned, register
 from ferlit.errors import DataError, UsageError
 
 logger = logging.getLogger(__name__)
@@ -37,7 +36,7 @@ def choose_finder(trained_with: str, wanted: str | None = None) -> str:
     would get a label even if there is none in it.
 
     Args:
-        trained_with: See `ferlit.inference.classifiers.Preprocessing`.
+        trained_with: See `ferlit.data.preprocessing.Preprocessing`.
         wanted: "mediapipe", "dlib", or "none" where the pictures are cropped faces.
 
     Returns:
@@ -106,14 +105,13 @@ class FaceFinder:
         """
         if self.detector is None:
             height, width = picture.shape
-            face = check_face(pad_aligned(picture))
-            return [Cut(face, (-0.5, -0.5, width - 0.5, height - 0.5))]
+            return [Cut(make_face(picture), (-0.5, -0.5, width - 0.5, height - 0.5))]
         cuts = []
         for found in self.detector(picture):
             if not is_plausible(found, picture.shape):
                 continue
             try:
-                face = check_face(register(picture, found.points))
+                face = make_face(picture, found.points)
             except DataError as error:  # most of it lies outside of the picture, or it is plain
                 logger.debug("a face at %s was left out: %s", found.box, error)
                 continue

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferlit.data.flatness import FlatFaceError
-from ferlit.data.transforms import FaceTransform
+from ferlit.data.preprocessing import flip_averaged
 from ferlit.errors import DataError
 from ferlit.inference.classifiers import Classifier, Rule, load_classifier
 from ferlit.inference.finding import Cut, FaceFinder, choose_finder
@@ -66,7 +67,8 @@ class Recogniser:
         FerlitError: the file is no model, or the landmark models cannot be had.
         UsageError: there is no such device, or no such kind of landmarks.
 
-    >>> from ferlit.inference.classifiers import ModuleClassifier, Preprocessing
+    >>> from ferlit.data.preprocessing import Preprocessing
+    >>> from ferlit.inference.classifiers import ModuleClassifier
     >>> from ferlit.training import ExpressionModule
     >>> untrained = ModuleClassifier(ExpressionModule(["anger", "happiness"]), Preprocessing())
     >>> recogniser = Recogniser(untrained, landmarks="none")
@@ -88,12 +90,8 @@ class Recogniser:
         if isinstance(model, (Path, str)):
             model = load_classifier(Path(model), device, trust=trust)
         self.classifier = model
-        preprocessing = self.classifier.preprocessing
-        self.landmarks = choose_finder(preprocessing.landmarks, landmarks)
+        self.landmarks = choose_finder(model.preprocessing.landmarks, landmarks)
         self.find_faces = FaceFinder.of(self.landmarks, landmark_models)
-        self.transform = FaceTransform(
-            train=False, equalize=preprocessing.equalize, fit_plane=preprocessing.fit_plane
-        )
         self.flip = flip
 
     @property
@@ -173,7 +171,7 @@ class Recogniser:
 
     def inputs(self, cuts: Sequence[Cut]) -> NDArray[np.float32]:
         """What the network gets, (B, 1, 48, 48): the centre crops that validation and test see."""
-        return np.stack([self.transform(cut.face).numpy() for cut in cuts])
+        return self.classifier.preprocessing.inputs(cut.face for cut in cuts)
 
     def classify(self, cuts: Sequence[Sequence[Cut]]) -> list[list[Face]]:
         """The faces that were cut out of several pictures, recognised in one batch."""
@@ -181,10 +179,8 @@ class Recogniser:
         if not flat:
             return [[] for _ in cuts]
         inputs = self.inputs(flat)
-        probabilities = self.classifier(inputs)
-        if self.flip:
-            mirrored = self.classifier(np.ascontiguousarray(inputs[..., ::-1]))
-            probabilities = np.asarray((probabilities + mirrored) / 2, np.float32)
+        classify = partial(flip_averaged, self.classifier) if self.flip else self.classifier
+        probabilities = classify(inputs)
         faces = iter(
             Face(
                 box=cut.box,

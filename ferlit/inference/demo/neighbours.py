@@ -69,6 +69,7 @@ class NearestFaces:
             raise ValueError(reason)
         assert isinstance(recogniser.classifier, ModuleClassifier)
         self.module = recogniser.classifier.module
+        preprocessing = recogniser.classifier.preprocessing
         self.store = store
         self.rows, self.is_training = training_rows(store, checkpoint)
         if len(self.rows) == 0:
@@ -76,8 +77,7 @@ class NearestFaces:
         self.recordings = recordings(store.records)[self.rows]
 
         def embed_rows(start: int, stop: int) -> NDArray[np.float32]:
-            faces = [recogniser.transform(face).numpy() for face in store.faces[start:stop]]
-            return self.embed(np.stack(faces))
+            return self.embed(preprocessing.inputs(store.faces[start:stop]))
 
         path = cache_folder() / f"{_key(checkpoint, store)}.rows"
         size = self.embed(np.zeros((1, 1, 48, 48), np.float32)).shape[1]
@@ -116,7 +116,7 @@ class NearestFaces:
 def why_no_metric_branch(recogniser: Recogniser) -> str:
     """Why there are no neighbours by a metric branch; "" where there is one.
 
-    >>> from ferlit.inference.classifiers import Preprocessing
+    >>> from ferlit.data.preprocessing import Preprocessing
     >>> from ferlit.training import ExpressionModule
     >>> module = ModuleClassifier(ExpressionModule(["anger", "fear"]), Preprocessing())
     >>> why_no_metric_branch(Recogniser(module, landmarks="none"))

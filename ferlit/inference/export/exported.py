@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferlit.errors import FerlitError, UsageError
-from ferlit.inference.classifiers import Preprocessing
 from ferlit.inference.export.metadata import Metadata, read_metadata
 from ferlit.inference.export.seal import check_seal
 from ferlit.inference.extras import has
@@ -30,9 +29,7 @@ class _DescribedClassifier:
         self.metadata = metadata
         self.classes = metadata.classes
         self.sequence_rule = metadata.sequence_rule
-        self.preprocessing = Preprocessing(
-            metadata.landmarks, metadata.equalize, metadata.fit_plane
-        )
+        self.preprocessing = metadata.preprocessing
 
     def __call__(self, faces: NDArray[np.float32]) -> NDArray[np.float32]:
         """(B, K) probabilities of (B, 1, 48, 48) inputs."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor, nn
 
+from ferlit.data.preprocessing import flip_averaged
 from ferlit.data.transforms import INPUT_SIZE
 from ferlit.errors import FerlitError
 from ferlit.inference.export.exported import INPUT, OUTPUT
@@ -47,12 +48,9 @@ class ProbabilityNetwork(nn.Module):
 
     def forward(self, faces: Tensor) -> Tensor:
         """(B, K) probabilities of (B, 1, 48, 48) inputs."""
-        probabilities = self._probabilities(faces)
-        if self.flip_average:
-            probabilities = (probabilities + self._probabilities(faces.flip(3))) / 2
-        return probabilities
+        return flip_averaged(self._softmax, faces) if self.flip_average else self._softmax(faces)
 
-    def _probabilities(self, faces: Tensor) -> Tensor:
+    def _softmax(self, faces: Tensor) -> Tensor:
         branches = cast("Branches", self.branches)
         return branches.classify(self.backbone(faces)).float().softmax(1)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from ferlit.archives import UNREADABLE
+from ferlit.data.preprocessing import Preprocessing
 from ferlit.errors import FerlitError
 
 EXTRA_FILE = "ferlit.json"
@@ -27,9 +28,7 @@ class Metadata:
         ferlit_version: The version that wrote it.
         classes: The expressions, in the order of the outputs.
         sequence_rule: How the images of a sequence vote, "max" or "mean".
-        landmarks: Where the landmarks of the training faces came from.
-        equalize: Whether the histogram of the crop is equalised.
-        fit_plane: Whether the fitted plane of grey values is subtracted.
+        preprocessing: How a picture becomes the input; the file names its parts one by one.
         precision: "float32" or "int8".
         flip_average: Whether the graph averages a face and its mirror image.
         databases: What the network was trained on, the latest first; empty where it is not known.
@@ -42,9 +41,9 @@ class Metadata:
         sealed: Whether the file holds a checksum of itself, see `ferlit.inference.export.seal`.
         content_sha256: That checksum, of all else in the file.
 
-    >>> metadata = Metadata("0.1.0", ("anger", "fear"), "max", "database", True, True)
-    >>> metadata.properties()["classes"]
-    '["anger", "fear"]'
+    >>> metadata = Metadata("0.1.0", ("anger", "fear"), "max", Preprocessing("database"))
+    >>> metadata.properties()["classes"], metadata.properties()["landmarks"]
+    ('["anger", "fear"]', 'database')
     >>> Metadata.from_properties(metadata.properties()) == metadata
     True
     """
@@ -52,9 +51,7 @@ class Metadata:
     ferlit_version: str
     classes: tuple[str, ...]
     sequence_rule: Literal["max", "mean"]
-    landmarks: str
-    equalize: bool
-    fit_plane: bool
+    preprocessing: Preprocessing
     precision: Literal["float32", "int8"] = "float32"
     flip_average: bool = False
     databases: tuple[str, ...] = ()
@@ -69,7 +66,9 @@ class Metadata:
 
     def properties(self) -> dict[str, str]:
         """Texts by name."""
-        values = asdict(self)
+        values: dict[str, Any] = {}
+        for name, value in asdict(self).items():
+            values |= value if name == _PARTS else {name: value}
         return {
             name: value if isinstance(value, str) else json.dumps(value)
             for name, value in values.items()
@@ -84,10 +83,12 @@ class Metadata:
             ValueError: a text is not the JSON that it must be.
         """
         values: dict[str, Any] = {}
-        for of_class in fields(cls):
-            text = properties.get(of_class.name)
+        parts = fields(Preprocessing)
+        for known in (*fields(cls), *parts):
+            text = properties.get(known.name)
             if text is not None:
-                values[of_class.name] = text if of_class.type in _TEXTS else json.loads(text)
+                values[known.name] = text if known.type in _TEXTS else json.loads(text)
+        values[_PARTS] = Preprocessing(*(values.pop(part.name) for part in parts))
         for name in ("classes", "databases"):
             values[name] = tuple(values.get(name, ()))
         points = values.get("canonical_landmarks", ())
@@ -97,6 +98,7 @@ class Metadata:
         return cls(**values)
 
 
+_PARTS = "preprocessing"
 _TEXTS = (str, Literal["max", "mean"], Literal["float32", "int8"])
 
 
@@ -145,9 +147,16 @@ def _check_values(metadata: Metadata) -> None:
         raise ValueError(f"two classes of one name in {', '.join(classes)}")
     if rule not in ("max", "mean"):
         raise ValueError(f"sequence_rule {rule}")
-    for name in ("equalize", "fit_plane", "flip_average", "sealed"):
-        if not isinstance(getattr(metadata, name), bool):
-            raise ValueError(f"{name} {getattr(metadata, name)}")
+    preprocessing = metadata.preprocessing
+    flags = {
+        "equalize": preprocessing.equalize,
+        "fit_plane": preprocessing.fit_plane,
+        "flip_average": metadata.flip_average,
+        "sealed": metadata.sealed,
+    }
+    for name, flag in flags.items():
+        if not isinstance(flag, bool):
+            raise ValueError(f"{name} {flag}")
 
 
 def _pt2_properties(path: Path) -> dict[str, str]:

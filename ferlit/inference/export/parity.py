@@ -3,15 +3,15 @@
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
+from ferlit.data.preprocessing import Preprocessing
 from ferlit.data.store import Store
-from ferlit.data.transforms import INPUT_SIZE, FaceTransform
+from ferlit.data.transforms import INPUT_SIZE
 from ferlit.errors import FerlitError
-from ferlit.inference.classifiers import Classifier, Preprocessing
+from ferlit.inference.classifiers import Classifier
 
 MOST_FACES = 1000
 _BATCH = 64
@@ -56,17 +56,7 @@ def real_faces(store: Store, preprocessing: Preprocessing) -> Sample:
     """Faces of a store as inputs, at most a thousand, spread over the whole of it."""
     rows = np.unique(np.linspace(0, len(store.records) - 1, MOST_FACES).round().astype(np.int64))
     name = f"{len(rows)} faces of {store.description.database}"
-    return Sample(face_inputs(store, rows, preprocessing), name)
-
-
-def face_inputs(
-    store: Store, rows: NDArray[np.int64], preprocessing: Preprocessing
-) -> NDArray[np.float32]:
-    """Rows of a store as inputs, cut and standardised as in an evaluation."""
-    transform = FaceTransform(
-        train=False, equalize=preprocessing.equalize, fit_plane=preprocessing.fit_plane
-    )
-    return torch.stack([transform(store.faces[row]) for row in rows]).numpy()
+    return Sample(preprocessing.inputs(store.faces[rows]), name)
 
 
 def random_faces() -> Sample:

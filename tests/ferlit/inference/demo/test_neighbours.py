@@ -7,10 +7,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from ferlit.data.preprocessing import Preprocessing
 from ferlit.data.records import recordings
 from ferlit.data.store import Store
 from ferlit.data.transforms import FaceTransform
-from ferlit.inference.classifiers import ModuleClassifier, Preprocessing
+from ferlit.inference.classifiers import ModuleClassifier
 from ferlit.inference.demo import neighbours
 from ferlit.inference.demo.neighbours import (
     NearestFaces,
