@@ -24,8 +24,9 @@ from ferlit.data.preprocessing import Preprocessing
 from ferlit.data.store import Store
 from ferlit.data.synthetic import Person, Pose, draw_face
 from ferlit.errors import DataError, FerlitError
-from ferlit.inference.classifiers import ModuleClassifier, load_classifier
-from ferlit.inference.export.exported import ExportedClassifier, OnnxClassifier
+from ferlit.inference.classifiers.checkpoint import ModuleClassifier
+from ferlit.inference.classifiers.exported import ExportedClassifier, OnnxClassifier
+from ferlit.inference.classifiers.loading import load_classifier
 from ferlit.inference.export.exporter import describe
 from ferlit.inference.export.graphs import ProbabilityNetwork, write_onnx, write_pt2
 from ferlit.inference.export.origin import Origin

@@ -1,4 +1,4 @@
-"""The faces of a picture, cut out exactly as a preparation cuts out those of the training."""
+"""The faces of a picture, cut out exactly as a preparation faces out those of the training."""
 
 import logging
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ FINDERS = ("mediapipe", "dlib")
 ALIGNED = "none"  # the pictures are cropped faces
 
 
-class Cut(NamedTuple):
+class RegisteredFace(NamedTuple):
     """A face of a picture, before it is recognised."""
 
     face: NDArray[np.uint8]  # (60, 60)
@@ -77,8 +77,8 @@ class FaceFinder:
     Args:
         detector: Finds faces and landmarks; None where every picture is a cropped face.
 
-    >>> (cut,) = FaceFinder(None)(np.arange(48 * 48, dtype=np.uint8).reshape(48, 48))
-    >>> cut.face.shape, cut.box
+    >>> (found,) = FaceFinder(None)(np.arange(48 * 48, dtype=np.uint8).reshape(48, 48))
+    >>> found.face.shape, found.box
     ((60, 60), (-0.5, -0.5, 47.5, 47.5))
     """
 
@@ -97,7 +97,7 @@ class FaceFinder:
         """
         return cls(make_detector(landmarks, models, everywhere=True))
 
-    def __call__(self, picture: NDArray[np.uint8]) -> list[Cut]:
+    def __call__(self, picture: NDArray[np.uint8]) -> list[RegisteredFace]:
         """The faces of a grey picture (H, W), the largest first; [] where there is none.
 
         Raises:
@@ -105,8 +105,8 @@ class FaceFinder:
         """
         if self.detector is None:
             height, width = picture.shape
-            return [Cut(make_face(picture), (-0.5, -0.5, width - 0.5, height - 0.5))]
-        cuts = []
+            return [RegisteredFace(make_face(picture), (-0.5, -0.5, width - 0.5, height - 0.5))]
+        faces = []
         for found in self.detector(picture):
             if not is_plausible(found, picture.shape):
                 continue
@@ -115,5 +115,5 @@ class FaceFinder:
             except DataError as error:  # most of it lies outside of the picture, or it is plain
                 logger.debug("a face at %s was left out: %s", found.box, error)
                 continue
-            cuts.append(Cut(face, found.box, found.points, found.score))
-        return cuts
+            faces.append(RegisteredFace(face, found.box, found.points, found.score))
+        return faces

@@ -12,14 +12,15 @@ from ferlit.data.registration import canonical_landmarks
 from ferlit.data.store import Store
 from ferlit.errors import FerlitError
 from ferlit.files import whole_file
-from ferlit.inference.classifiers import ModuleClassifier, load_classifier
-from ferlit.inference.export.exported import ExportedClassifier, OnnxClassifier
+from ferlit.inference.classifiers.checkpoint import ModuleClassifier
+from ferlit.inference.classifiers.exported import ExportedClassifier, OnnxClassifier
+from ferlit.inference.classifiers.loading import load_classifier
+from ferlit.inference.classifiers.metadata import Metadata, read_metadata
 from ferlit.inference.export.graphs import ProbabilityNetwork, write_onnx, write_pt2
 from ferlit.inference.export.licences import licence_note
-from ferlit.inference.export.metadata import Metadata, read_metadata
 from ferlit.inference.export.model_card import model_card
 from ferlit.inference.export.origin import Origin
-from ferlit.inference.export.parity import Sample, check, check_int8, random_faces, real_faces
+from ferlit.inference.export.parity import ParityInputs, check, check_int8, random_faces, real_faces
 from ferlit.inference.export.quantise import LabelledFaces, quantise
 
 
@@ -98,7 +99,7 @@ def describe(network: ModuleClassifier, origin: Origin) -> Metadata:
     )
 
 
-def _write(network: ModuleClassifier, metadata: Metadata, sample: Sample, path: Path) -> str:
+def _write(network: ModuleClassifier, metadata: Metadata, sample: ParityInputs, path: Path) -> str:
     write = write_onnx if path.suffix == ".onnx" else write_pt2
     write(ProbabilityNetwork(network.module), path, metadata)
     parity = check(network, _loaded(path), sample)
@@ -108,7 +109,7 @@ def _write(network: ModuleClassifier, metadata: Metadata, sample: Sample, path: 
 def _write_int8(
     network: ModuleClassifier,
     metadata: Metadata,
-    sample: Sample,
+    sample: ParityInputs,
     faces: LabelledFaces,
     calibration: int,
     path: Path,

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
+from ferlit.inference.classifiers.metadata import Metadata
 from ferlit.inference.export.licences import licence_of
-from ferlit.inference.export.metadata import Metadata
 from ferlit.inference.export.origin import Origin
 
 _USE = """\

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from ferlit.data.datamodule import ExpressionDataModule
 from ferlit.data.store import DESCRIPTION, Description
 from ferlit.errors import DataError
-from ferlit.inference.classifiers import Classifier
-from ferlit.inference.export.exported import INPUT
+from ferlit.inference.classifiers.exported import INPUT
+from ferlit.inference.classifiers.loading import Classifier
+from ferlit.inference.classifiers.metadata import read_metadata
 from ferlit.inference.export.graphs import save_onnx
-from ferlit.inference.export.metadata import read_metadata
 from ferlit.inference.export.origin import Origin
 from ferlit.inference.export.parity import Parity, compare, predict
 from ferlit.inference.extras import require

@@ -13,7 +13,7 @@ from ferlit.data.preparation import prepare_store
 from ferlit.data.preprocessing import Preprocessing
 from ferlit.data.store import Store
 from ferlit.errors import DataError
-from ferlit.inference.classifiers import Rule
+from ferlit.evaluation.metrics import Rule
 from tests.ferlit.training.fits import fit_options
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from ferlit.data.preprocessing import Preprocessing
+from ferlit.inference.classifiers.metadata import Metadata
 from ferlit.inference.export.graphs import ProbabilityNetwork, write_onnx, write_pt2
-from ferlit.inference.export.metadata import Metadata
 from ferlit.training import ExpressionModule
 from tests.ferlit.tiny import TinyBackbone
 

@@ -24,11 +24,12 @@ from ferlit.data.registration import canonical_landmarks
 from ferlit.data.store import Store
 from ferlit.errors import DataError, FerlitError, UsageError
 from ferlit.files import whole_file
-from ferlit.inference.classifiers import ModuleClassifier, load_classifier
-from ferlit.inference.export.exported import ExportedClassifier, OnnxClassifier
+from ferlit.inference.classifiers.checkpoint import ModuleClassifier
+from ferlit.inference.classifiers.exported import ExportedClassifier, OnnxClassifier
+from ferlit.inference.classifiers.loading import load_classifier
+from ferlit.inference.classifiers.metadata import Metadata, read_metadata
 from ferlit.inference.export.exporter import describe
 from ferlit.inference.export.graphs import ProbabilityNetwork, write_onnx, write_pt2
-from ferlit.inference.export.metadata import Metadata, read_metadata
 from ferlit.inference.export.origin import Origin
 from ferlit.inference.export.parity import check, random_faces
 from ferlit.inference.export.quantise import LabelledFaces

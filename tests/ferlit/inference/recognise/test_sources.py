@@ -6,8 +6,8 @@ from PIL import Image
 
 from ferlit.data.images import UnreadableImageError, read_image
 from ferlit.data.video_files import is_video
-from ferlit.inference.recognition.sources import find_sources, frames_of
-from ferlit.inference.recognition.video import grey_frame, read_video
+from ferlit.inference.recognise.sources import find_sources, frames_of
+from ferlit.inference.videos import grey_frame, read_video
 from tests.ferlit.inference.faces import write_video
 
 GREY = np.full((48, 64), 90, np.uint8)

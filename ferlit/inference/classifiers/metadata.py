@@ -6,18 +6,21 @@ JSON); a pt2 file holds the same as JSON in its extra file ``ferlit.json``.
 
 import json
 import zipfile
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from ferlit.archives import UNREADABLE
 from ferlit.data.preprocessing import Preprocessing
 from ferlit.errors import FerlitError
+from ferlit.evaluation.metrics import Rule
+from ferlit.inference.classifiers.protobuf import (
+    METADATA_PROPERTIES,
+    onnx_property,
+    protobuf_fields,
+)
 
 EXTRA_FILE = "ferlit.json"
-METADATA_PROPERTIES = 14  # the field of ONNX's ModelProto
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # protobuf's wire types
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,8 @@ class Metadata:
         input_size: Side of its centre crop, the input.
         standardize: What happens to the crop last.
         canonical_landmarks: 49 points (x, y) in the registered face, where they are registered to.
-        sealed: Whether the file holds a checksum of itself, see `ferlit.inference.export.seal`.
+        sealed: Whether the file holds a checksum of itself, see
+            `ferlit.inference.classifiers.seal`.
         content_sha256: That checksum, of all else in the file.
 
     >>> metadata = Metadata("0.1.0", ("anger", "fear"), "max", Preprocessing("database"))
@@ -50,7 +54,7 @@ class Metadata:
 
     ferlit_version: str
     classes: tuple[str, ...]
-    sequence_rule: Literal["max", "mean"]
+    sequence_rule: Rule
     preprocessing: Preprocessing
     precision: Literal["float32", "int8"] = "float32"
     flip_average: bool = False
@@ -99,7 +103,7 @@ class Metadata:
 
 
 _PARTS = "preprocessing"
-_TEXTS = (str, Literal["max", "mean"], Literal["float32", "int8"])
+_TEXTS = (str, Rule, Literal["float32", "int8"])
 
 
 def read_metadata(path: Path) -> Metadata:
@@ -174,66 +178,3 @@ def _onnx_properties(path: Path) -> dict[str, str]:
     """The metadata properties of a ModelProto, from the wire format."""
     parts = protobuf_fields(path.read_bytes())
     return dict(onnx_property(part) for part in parts if part.number == METADATA_PROPERTIES)
-
-
-def onnx_property(part: "Field") -> tuple[str, str]:
-    """Name and text of a metadata property.
-
-    Raises:
-        KeyError: it has no name or no text.
-    """
-    entry = {inner.number: inner.content for inner in protobuf_fields(part.content)}
-    return entry[1].decode(), entry[2].decode()
-
-
-class Field(NamedTuple):
-    """A field of a message of protocol buffers.
-
-    Args:
-        number: Which one.
-        content: Of a field that has a length; empty for another.
-        whole: With the tag before it.
-    """
-
-    number: int
-    content: bytes
-    whole: bytes
-
-
-def protobuf_fields(message: bytes) -> Iterator[Field]:
-    """The fields of a message, one after the other.
-
-    Raises:
-        ValueError: it is none, or is cut short.
-        IndexError: it ends in a number.
-    """
-    place = 0
-    while place < len(message):
-        start = place
-        tag, place = _varint(message, place)
-        kind, length = tag & 7, 0
-        if kind == _VARINT:
-            _, place = _varint(message, place)
-        elif kind == _BYTES:
-            length, place = _varint(message, place)
-        elif kind in (_FIXED64, _FIXED32):
-            length = 8 if kind == _FIXED64 else 4
-        else:
-            raise ValueError(f"byte {place} is not of a protobuf message")
-        begin, place = place, place + length
-        content = message[begin:place] if kind == _BYTES else b""
-        yield Field(tag >> 3, content, message[start:place])
-    if place > len(message):
-        raise ValueError("the file is cut short")
-
-
-def _varint(content: bytes, place: int) -> tuple[int, int]:
-    """A number of variable length, and where it ends."""
-    value = shift = 0
-    while True:
-        byte = content[place]
-        place += 1
-        value |= (byte & 127) << shift
-        shift += 7
-        if byte < 128:
-            return value, place

@@ -8,7 +8,8 @@ import torch
 
 from ferlit.data.preprocessing import Preprocessing
 from ferlit.errors import FerlitError, UsageError
-from ferlit.inference.classifiers import ModuleClassifier, load_classifier
+from ferlit.inference.classifiers.checkpoint import ModuleClassifier
+from ferlit.inference.classifiers.loading import load_classifier
 from ferlit.training import ExpressionModule
 from tests.ferlit.inference.conftest import Trained
 from tests.ferlit.tiny import TinyBackbone

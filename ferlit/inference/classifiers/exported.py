@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferlit.errors import FerlitError, UsageError
-from ferlit.inference.export.metadata import Metadata, read_metadata
-from ferlit.inference.export.seal import check_seal
+from ferlit.inference.classifiers.metadata import Metadata, read_metadata
+from ferlit.inference.classifiers.seal import check_seal
 from ferlit.inference.extras import has
 
 if TYPE_CHECKING:
@@ -87,7 +87,8 @@ class OnnxClassifier(_DescribedClassifier):
 class ExportedClassifier(_DescribedClassifier):
     """A program of ``torch.export``, run by PyTorch alone: no class of ours is needed.
 
-    Nothing in such a file is run but operators on tensors, see `ferlit.inference.export.pt2`.
+    Nothing in such a file is run but operators on tensors, see
+    `ferlit.inference.classifiers.pt2_program`.
 
     Args:
         path: What ``ferlit export`` wrote.
@@ -98,7 +99,7 @@ class ExportedClassifier(_DescribedClassifier):
     """
 
     def __init__(self, path: Path, device: str = "cpu") -> None:
-        from ferlit.inference.export.pt2 import Program
+        from ferlit.inference.classifiers.pt2_program import Program
 
         check_seal(path)
         self.path = path
@@ -116,7 +117,7 @@ class ExportedClassifier(_DescribedClassifier):
                 return np.asarray(self._program(inputs).cpu().numpy(), np.float32)
         except (RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise FerlitError(
-                f"{self.path}: its graph does not run ({_first_line(error)})"
+                f"{self.path}: its graph does not run ({first_line(error)})"
             ) from error
 
 
@@ -130,7 +131,7 @@ class _OnnxRuntimeSession:
             return np.asarray(self.session.run([OUTPUT], {INPUT: faces})[0], np.float32)
         except Exception as error:  # onnxruntime's errors have no common class of their own
             raise FerlitError(
-                f"{self.path}: onnxruntime cannot run it ({_first_line(error)})"
+                f"{self.path}: onnxruntime cannot run it ({first_line(error)})"
             ) from error
 
 
@@ -154,7 +155,7 @@ def _onnxruntime_session(path: Path, device: str, threads: int | None) -> _OnnxR
     try:
         session = onnxruntime.InferenceSession(path, options, providers)
     except Exception as error:  # onnxruntime's errors have no common class of their own
-        raise FerlitError(f"{path}: onnxruntime cannot load it ({_first_line(error)})") from error
+        raise FerlitError(f"{path}: onnxruntime cannot load it ({first_line(error)})") from error
     return _OnnxRuntimeSession(path, session)
 
 
@@ -186,9 +187,10 @@ class _OpenCVNet:
 
     def _cannot(self, error: BaseException) -> FerlitError:
         return FerlitError(
-            f"{self.path}: OpenCV cannot run it ({_first_line(error)}); pip install onnxruntime"
+            f"{self.path}: OpenCV cannot run it ({first_line(error)}); pip install onnxruntime"
         )
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What an error of others says first."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
