@@ -25,7 +25,7 @@ from ferlit.data.synthetic import write_ckplus
 from ferlit.errors import FerlitError
 from ferlit.evaluation.report.runs import read_history, read_run_folder
 from ferlit.inference.classifiers.loading import load_classifier
-from ferlit.inference.export.origin import Origin
+from ferlit.inference.origin import Origin
 from ferlit.inference.videos import read_video
 from ferlit.models.weights import read_checkpoint
 from tests.ferlit.inference.small import write_checkpoint, write_exported

@@ -11,9 +11,9 @@ from ferlit.inference.classifiers.exported import ExportedClassifier, OnnxClassi
 from ferlit.inference.demo.cards import Card, cards, message
 from ferlit.inference.demo.neighbours import NearestFaces
 from ferlit.inference.drawing import annotate, read_colour
-from ferlit.inference.export.licences import licence_note
-from ferlit.inference.export.origin import Origin
 from ferlit.inference.inputs import as_grey
+from ferlit.inference.licences import licence_note
+from ferlit.inference.origin import Origin
 from ferlit.inference.recogniser import Recogniser
 
 NO_FACE = "No face found. Try a picture in which a face is larger and looks at the camera."

@@ -21,7 +21,7 @@ from ferlit.data.store import FACES, Store
 from ferlit.errors import DataError
 from ferlit.inference.classifiers.checkpoint import ModuleClassifier
 from ferlit.inference.demo.row_cache import cached_rows
-from ferlit.inference.export.origin import Origin
+from ferlit.inference.origin import Origin
 from ferlit.inference.recogniser import Recogniser
 from ferlit.models import TwoBranch
 from ferlit.runs.people import Training, hash_each

@@ -17,11 +17,11 @@ from ferlit.inference.classifiers.exported import ExportedClassifier, OnnxClassi
 from ferlit.inference.classifiers.loading import load_classifier
 from ferlit.inference.classifiers.metadata import Metadata, read_metadata
 from ferlit.inference.export.graphs import ProbabilityNetwork, write_onnx, write_pt2
-from ferlit.inference.export.licences import licence_note
 from ferlit.inference.export.model_card import model_card
-from ferlit.inference.export.origin import Origin
 from ferlit.inference.export.parity import ParityInputs, check, check_int8, random_faces, real_faces
 from ferlit.inference.export.quantise import LabelledFaces, quantise
+from ferlit.inference.licences import licence_note
+from ferlit.inference.origin import Origin
 
 
 def export(

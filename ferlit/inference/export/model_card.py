@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from ferlit.inference.classifiers.metadata import Metadata
-from ferlit.inference.export.licences import licence_of
-from ferlit.inference.export.origin import Origin
+from ferlit.inference.licences import licence_of
+from ferlit.inference.origin import Origin
 
 _USE = """\
 For research on facial expressions, and for showing how such a network works. It tells which of the

@@ -17,9 +17,9 @@ from ferlit.inference.classifiers.exported import INPUT
 from ferlit.inference.classifiers.loading import Classifier
 from ferlit.inference.classifiers.metadata import read_metadata
 from ferlit.inference.export.graphs import save_onnx
-from ferlit.inference.export.origin import Origin
 from ferlit.inference.export.parity import Parity, compare, predict
 from ferlit.inference.extras import require
+from ferlit.inference.origin import Origin
 from ferlit.runs.people import Split, Training
 from ferlit.runs.seen import count_seen
 

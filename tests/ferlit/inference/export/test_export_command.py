@@ -30,9 +30,9 @@ from ferlit.inference.classifiers.loading import load_classifier
 from ferlit.inference.classifiers.metadata import Metadata, read_metadata
 from ferlit.inference.export.exporter import describe
 from ferlit.inference.export.graphs import ProbabilityNetwork, write_onnx, write_pt2
-from ferlit.inference.export.origin import Origin
 from ferlit.inference.export.parity import check, random_faces
 from ferlit.inference.export.quantise import LabelledFaces
+from ferlit.inference.origin import Origin
 from ferlit.models import InceptionFER
 from ferlit.training import ExpressionModule
 from tests.ferlit.training.fits import fit_options
