@@ -72,7 +72,7 @@ class Metadata:
         """Texts by name."""
         values: dict[str, Any] = {}
         for name, value in asdict(self).items():
-            values |= value if name == _PARTS else {name: value}
+            values |= value if name == "preprocessing" else {name: value}
         return {
             name: value if isinstance(value, str) else json.dumps(value)
             for name, value in values.items()
@@ -92,17 +92,16 @@ class Metadata:
             text = properties.get(known.name)
             if text is not None:
                 values[known.name] = text if known.type in _TEXTS else json.loads(text)
-        values[_PARTS] = Preprocessing(*(values.pop(part.name) for part in parts))
         for name in ("classes", "databases"):
             values[name] = tuple(values.get(name, ()))
         points = values.get("canonical_landmarks", ())
         values["canonical_landmarks"] = tuple((float(x), float(y)) for x, y in points)
         if not values["classes"]:
             raise KeyError("classes")
+        values["preprocessing"] = Preprocessing(*(values.pop(part.name) for part in parts))
         return cls(**values)
 
 
-_PARTS = "preprocessing"
 _TEXTS = (str, Rule, Literal["float32", "int8"])
 
 
