@@ -1,4 +1,4 @@
-"""The faces of a picture, cut out exactly as a preparation faces out those of the training."""
+"""The faces of a picture, cut out exactly as a preparation cuts out those of the training."""
 
 import logging
 from dataclasses import dataclass

@@ -5,7 +5,6 @@ Only backbone and classification branch run (Liu et al. 2017, Sec. 4).
 
 import logging
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from ferlit.data.preprocessing import PREPROCESSING, Preprocessing
 from ferlit.errors import FerlitError
 from ferlit.evaluation.metrics import Rule
-from ferlit.inference.classifiers.trust import check_class_paths
+from ferlit.inference.classifiers.trust import check_class_paths, find_class
 from ferlit.training.modules import ExpressionModule
 
 logger = logging.getLogger(__name__)
@@ -108,11 +107,7 @@ def _module_class(path: Path, content: Any, trust: Sequence[str]) -> type[Expres
             "`ferlit fit` made (in Python, ModuleClassifier takes any module of ferlit.training)"
         )
     check_class_paths(path, settings, trust)
-    module, _, attribute = name.rpartition(".")
-    try:
-        found = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise FerlitError(f"{path}: a checkpoint of {name}, which is not here ({error})") from error
+    found = find_class(path, name)
     if not (isinstance(found, type) and issubclass(found, ExpressionModule)):
         raise FerlitError(f"{path}: a checkpoint of {name}, which is no module of ferlit's kind")
     return found

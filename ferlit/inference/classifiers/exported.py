@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +11,6 @@ from ferlit.errors import FerlitError, UsageError
 from ferlit.inference.classifiers.metadata import Metadata, read_metadata
 from ferlit.inference.classifiers.seal import check_seal
 from ferlit.inference.extras import has
-
-if TYPE_CHECKING:
-    import onnxruntime
 
 INPUT, OUTPUT = "faces", "probabilities"
 
@@ -72,11 +69,11 @@ class OnnxClassifier(_DescribedClassifier):
         check_seal(path)
         super().__init__(read_metadata(path))
         self.runtime = runtime or ("onnxruntime" if has("onnxruntime") else "opencv")
-        self._run: Callable[[NDArray[np.float32]], NDArray[np.float32]]
-        if self.runtime == "onnxruntime":
-            self._run = _onnxruntime_session(path, device, threads)
-        else:
-            self._run = _OpenCVNet(path, device, threads)
+        self._run: Callable[[NDArray[np.float32]], NDArray[np.float32]] = (
+            _OnnxRuntimeSession(path, device, threads)
+            if self.runtime == "onnxruntime"
+            else _OpenCVNet(path, device, threads)
+        )
         self._check_outputs(path)
 
     def __call__(self, faces: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -122,9 +119,20 @@ class ExportedClassifier(_DescribedClassifier):
 
 
 class _OnnxRuntimeSession:
-    def __init__(self, path: Path, session: "onnxruntime.InferenceSession") -> None:
+    def __init__(self, path: Path, device: str, threads: int | None) -> None:
+        import onnxruntime
+
         self.path = path
-        self.session = session
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or 0
+        options.log_severity_level = 3
+        providers = _onnxruntime_providers(device)
+        try:
+            self.session = onnxruntime.InferenceSession(path, options, providers)
+        except Exception as error:  # onnxruntime's errors have no common class of their own
+            raise FerlitError(
+                f"{path}: onnxruntime cannot load it ({first_line(error)})"
+            ) from error
 
     def __call__(self, faces: NDArray[np.float32]) -> NDArray[np.float32]:
         try:
@@ -135,7 +143,7 @@ class _OnnxRuntimeSession:
             ) from error
 
 
-def _onnxruntime_session(path: Path, device: str, threads: int | None) -> _OnnxRuntimeSession:
+def _onnxruntime_providers(device: str) -> list[Any]:
     import onnxruntime
 
     kind, _, number = device.partition(":")
@@ -149,14 +157,7 @@ def _onnxruntime_session(path: Path, device: str, threads: int | None) -> _OnnxR
             )
     elif kind != "cpu":
         raise UsageError(f"device {device}: a model in ONNX runs on cpu or cuda")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or 0
-    options.log_severity_level = 3
-    try:
-        session = onnxruntime.InferenceSession(path, options, providers)
-    except Exception as error:  # onnxruntime's errors have no common class of their own
-        raise FerlitError(f"{path}: onnxruntime cannot load it ({first_line(error)})") from error
-    return _OnnxRuntimeSession(path, session)
+    return providers
 
 
 class _OpenCVNet:

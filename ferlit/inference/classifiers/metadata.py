@@ -150,16 +150,10 @@ def _check_values(metadata: Metadata) -> None:
         raise ValueError(f"two classes of one name in {', '.join(classes)}")
     if rule not in ("max", "mean"):
         raise ValueError(f"sequence_rule {rule}")
-    preprocessing = metadata.preprocessing
-    flags = {
-        "equalize": preprocessing.equalize,
-        "fit_plane": preprocessing.fit_plane,
-        "flip_average": metadata.flip_average,
-        "sealed": metadata.sealed,
-    }
-    for name, flag in flags.items():
-        if not isinstance(flag, bool):
-            raise ValueError(f"{name} {flag}")
+    values = vars(metadata) | vars(metadata.preprocessing)
+    for name in ("equalize", "fit_plane", "flip_average", "sealed"):
+        if not isinstance(values[name], bool):
+            raise ValueError(f"{name} {values[name]}")
 
 
 def _pt2_properties(path: Path) -> dict[str, str]:

@@ -13,7 +13,6 @@ from ferlit.data.store import Store
 from ferlit.errors import FerlitError
 from ferlit.files import whole_file
 from ferlit.inference.classifiers.checkpoint import ModuleClassifier
-from ferlit.inference.classifiers.exported import ExportedClassifier, OnnxClassifier
 from ferlit.inference.classifiers.loading import load_classifier
 from ferlit.inference.classifiers.metadata import Metadata, read_metadata
 from ferlit.inference.export.graphs import ProbabilityNetwork, write_onnx, write_pt2
@@ -102,7 +101,7 @@ def describe(network: ModuleClassifier, origin: Origin) -> Metadata:
 def _write(network: ModuleClassifier, metadata: Metadata, sample: ParityInputs, path: Path) -> str:
     write = write_onnx if path.suffix == ".onnx" else write_pt2
     write(ProbabilityNetwork(network.module), path, metadata)
-    parity = check(network, _loaded(path), sample)
+    parity = check(network, load_classifier(path), sample)
     return f"compared with the network on {sample.name}: {parity}"
 
 
@@ -122,16 +121,12 @@ def _write_int8(
         size = f"size: {_size(float32)} in float32, {_size(path)} in int8"
     name = faces.store.description.database
     lines = [before, f"int8, calibrated on {len(inputs)} training faces of {name}", size]
-    int8 = _loaded(path)
+    int8 = load_classifier(path)
     judgements = [faces.judge(part, int8) for part in ("val", "test")]
     for judgement in filter(None, judgements):
         check_int8(judgement.parity)
         lines.append(f"int8, {judgement}")
     return lines
-
-
-def _loaded(path: Path) -> OnnxClassifier | ExportedClassifier:
-    return OnnxClassifier(path) if path.suffix == ".onnx" else ExportedClassifier(path)
 
 
 def _size(path: Path) -> str:

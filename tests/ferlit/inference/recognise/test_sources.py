@@ -65,7 +65,7 @@ def test_frames_are_numbered_in_their_video(folder: Path) -> None:
     assert [frame.number for frame in frames] == [None, 0, 1]
     assert [frame.rate for frame in frames] == [0, 10, 10]
     assert [frame.time for frame in frames] == [None, 0, 0.1]
-    assert {source.clip for source in sources} == {str(folder), sources[1].name}
+    assert {source.sequence for source in sources} == {str(folder), sources[1].name}
     for frame in frames:
         assert frame.grey is not None
         assert np.abs(frame.grey.astype(int) - 90).max() <= 2
