@@ -15,7 +15,7 @@ from torch import Tensor
 from ferlit.data.transforms import Augmentation, FaceTransform
 
 PREPROCESSING = "preprocessing"
-Images = TypeVar("Images", Tensor, NDArray[np.float32])
+Images = TypeVar("Images", Tensor, NDArray[Any])
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,8 @@ def flip_averaged(classify: Callable[[Images], Images], images: Images) -> Image
     >>> flip_averaged(lambda images: images[:, 0, 0, :2], np.array([[[[1, 0, 0, 3]]]], np.float32))
     array([[2., 0.]], dtype=float32)
     """
-    return (classify(images) + classify(_mirrored(images))) / 2
+    averaged: Images = (classify(images) + classify(_mirrored(images))) / 2
+    return averaged
 
 
 def _mirrored(images: Images) -> Images:
