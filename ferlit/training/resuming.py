@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from ferlit.data.datamodule import ExpressionDataModule
+from ferlit.data.preprocessing import PREPROCESSING
 from ferlit.errors import DataError, FerlitError, UsageError
 from ferlit.runs.folder import CHECKPOINTS, CONFIG, LAST, SPLIT_TABLE, read_config
 from ferlit.runs.record import RUN, is_finished
 from ferlit.runs.settings import Change, changes, named, with_own_cosine
-from ferlit.training.modules import PREPROCESSING
 
 logger = logging.getLogger(__name__)
 # Where and how far a fit runs, not what it computes; who trains is compared by the people.
@@ -198,7 +198,7 @@ def check_preprocessing(
         FerlitError: their landmarks are of another source.
     """
     old = (content.get(PREPROCESSING) or {}).get("landmarks")
-    new = data.preprocessing["landmarks"]
+    new = data.preprocessing.landmarks
     if old not in (None, new):
         raise FerlitError(
             f"{checkpoint} was trained on faces with landmarks of {old}, and those of "

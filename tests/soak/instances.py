@@ -24,9 +24,9 @@ from ferlit.data.store import Store
 from ferlit.data.synthetic import write_ckplus
 from ferlit.errors import FerlitError
 from ferlit.evaluation.report.runs import read_history, read_run_folder
-from ferlit.inference.classifiers import load_classifier
-from ferlit.inference.export.origin import Origin
-from ferlit.inference.recognition.video import read_video
+from ferlit.inference.classifiers.loading import load_classifier
+from ferlit.inference.origin import Origin
+from ferlit.inference.videos import read_video
 from ferlit.models.weights import read_checkpoint
 from tests.ferlit.inference.small import write_checkpoint, write_exported
 from tests.ferlit.training.fits import fit_options

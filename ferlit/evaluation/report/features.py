@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ferlit.archives import check_archive
 from ferlit.data.manifest import checksum
-from ferlit.data.transforms import FaceTransform
+from ferlit.data.preprocessing import Preprocessing
 from ferlit.errors import DataError
 from ferlit.evaluation.report.runs import Run, find_store
 from ferlit.files import whole_file
@@ -113,12 +113,7 @@ def compute_features(run: Run, faces: NDArray[np.uint8]) -> Features:
     Raises:
         DataError: the network cannot be built or does not give the run's predictions.
     """
-    module, options = _load(run), run.data
-    transform = FaceTransform(
-        train=False,
-        equalize=bool(options.get("equalize", True)),
-        fit_plane=bool(options.get("fit_plane", True)),
-    )
+    module, preprocessing = _load(run), Preprocessing.of(run.data)
     branches = module.branches
     if not isinstance(branches, OneBranch):
         raise DataError(
@@ -127,7 +122,7 @@ def compute_features(run: Run, faces: NDArray[np.uint8]) -> Features:
     hidden, embedding, probabilities = [], [], []
     with torch.inference_mode():
         for start in range(0, len(faces), _BATCH):
-            batch = torch.stack([transform(face, 0) for face in faces[start : start + _BATCH]])
+            batch = torch.from_numpy(preprocessing.inputs(faces[start : start + _BATCH]))
             outputs = module.backbone(batch)
             hidden.append(branches.classification(outputs)[1])
             embedding.append(branches(outputs).embedding)

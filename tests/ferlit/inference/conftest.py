@@ -10,9 +10,10 @@ from ferlit.cli import main
 from ferlit.data.databases import DATABASES
 from ferlit.data.detection.models import cache_folder, model_files
 from ferlit.data.preparation import prepare_store
+from ferlit.data.preprocessing import Preprocessing
 from ferlit.data.store import Store
 from ferlit.errors import DataError
-from ferlit.inference.classifiers import Preprocessing, Rule
+from ferlit.evaluation.metrics import Rule
 from tests.ferlit.training.fits import fit_options
 
 

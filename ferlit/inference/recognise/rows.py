@@ -7,15 +7,15 @@ one for each sequence (level "sequence"). A frame that is lost has no row.
 import csv
 import json
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol, TextIO
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ferlit.inference.recognise.results import FrameResult, Result, SequenceResult
+from ferlit.inference.recognise.sources import Frame
 from ferlit.inference.recogniser import Face
-from ferlit.inference.recognition.clips import Answer
-from ferlit.inference.recognition.sources import Frame
 
 _EDGES = ("left", "top", "right", "bottom")
 _COLUMNS = (
@@ -23,22 +23,6 @@ _COLUMNS = (
     *("detection", "label", "probability", "frames_lost"),
 )
 _ROWS_AT_ONCE = 50  # of a table; a camera's are shown at once
-
-
-class Result(NamedTuple):
-    """A picture or frame with its faces, the largest first."""
-
-    frame: Frame
-    faces: list[Face]
-
-
-class Output(Protocol):
-    """Where results go."""
-
-    def write(self, item: Result | Answer) -> None: ...
-    def close(self) -> None:
-        """Finish what was written; also after an interruption."""
-        ...
 
 
 class CsvRows:
@@ -54,10 +38,10 @@ class CsvRows:
         self.writer = csv.DictWriter(file, [*_COLUMNS, *classes], lineterminator="\n")
         self.writer.writeheader()
 
-    def write(self, item: Result | Answer) -> None:
-        if isinstance(item, Answer):
+    def write(self, item: Result) -> None:
+        if isinstance(item, SequenceResult):
             score = item.scores.get(item.label)
-            row = {"level": "sequence", "source": item.clip, "label": item.label}
+            row = {"level": "sequence", "source": item.source, "label": item.label}
             lost = {"frames_lost": item.lost}
             self.writer.writerow({**row, "probability": score, **lost, **item.scores})
             return
@@ -92,19 +76,19 @@ class JsonRows:
         self.file = file
         self.has_points = points
 
-    def write(self, item: Result | Answer) -> None:
+    def write(self, item: Result) -> None:
         for row in self._rows(item):
             self.file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
     def close(self) -> None:
         self.file.flush()
 
-    def _rows(self, item: Result | Answer) -> list[dict[str, Any]]:
-        if isinstance(item, Answer):
+    def _rows(self, item: Result) -> list[dict[str, Any]]:
+        if isinstance(item, SequenceResult):
             return [
                 {
                     "level": "sequence",
-                    "source": item.clip,
+                    "source": item.source,
                     "rule": item.rule,
                     "frames": item.frames,
                     "frames_with_face": item.with_face,
@@ -147,12 +131,12 @@ class TableRows:
         self.rows: list[tuple[str, ...]] = []
         self.is_first = True
 
-    def write(self, item: Result | Answer) -> None:
-        if isinstance(item, Answer):
+    def write(self, item: Result) -> None:
+        if isinstance(item, SequenceResult):
             share = _percent(item.scores[item.label]) if item.label else ""
             note = f"{item.rule} of {item.with_face} of {item.frames} frames"
             note += f", {item.lost} lost" if item.lost else ""
-            self.rows.append((item.clip, "all", "", "", item.label or "no face", share, note))
+            self.rows.append((item.source, "all", "", "", item.label or "no face", share, note))
         elif item.frame.grey is not None:
             name = item.frame.source.name
             number = "" if item.frame.number is None else str(item.frame.number)
@@ -164,8 +148,8 @@ class TableRows:
                 self.rows.append((name, number, time, str(place), face.label, share, note))
             if not item.faces:
                 self.rows.append((name, number, time, "", "no face", "", ""))
-        is_live = isinstance(item, Result) and item.frame.source.kind == "camera"
-        if is_live or isinstance(item, Answer) or len(self.rows) >= _ROWS_AT_ONCE:
+        is_live = isinstance(item, FrameResult) and item.frame.source.kind == "camera"
+        if is_live or isinstance(item, SequenceResult) or len(self.rows) >= _ROWS_AT_ONCE:
             self._print()
 
     def close(self) -> None:

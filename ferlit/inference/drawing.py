@@ -10,7 +10,6 @@ from PIL import ImageOps
 
 from ferlit.data.pictures import opened_picture
 from ferlit.inference.recogniser import Face
-from ferlit.inference.recognition.sources import Frame
 
 _LEAST_SIDE = 320  # of a picture that is drawn into: a label needs room
 _LINE = (80, 220, 80)  # BGR
@@ -19,18 +18,20 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _COLOURS = ("RGB", "RGBA", "P", "CMYK", "YCbCr", "LA", "PA")
 
 
-def annotate(frame: Frame, faces: Sequence[Face], *, points: bool = False) -> NDArray[np.uint8]:
-    """A frame with its faces marked.
+def annotate(
+    picture: NDArray[np.uint8], faces: Sequence[Face], *, points: bool = False
+) -> NDArray[np.uint8]:
+    """A picture with its faces marked.
 
     Args:
-        frame: Read without an error. A small one is enlarged, so that the labels can be read.
+        picture: (H, W, 3) BGR. A small one is enlarged, so that the labels can be read.
         faces: What was found in it.
         points: Draw the 49 landmarks too.
 
     Returns:
         (H, W, 3) BGR.
     """
-    canvas = np.array(_colour(frame))
+    canvas = np.array(picture)
     zoom = max(1.0, _LEAST_SIDE / min(canvas.shape[:2]))
     if zoom > 1:
         canvas = np.array(cv2.resize(canvas, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC))
@@ -76,14 +77,18 @@ def placeholder(size: tuple[int, int], name: str) -> NDArray[np.uint8]:
     return canvas
 
 
-def _colour(frame: Frame) -> NDArray[np.uint8]:
-    """(H, W, 3) BGR."""
-    assert frame.grey is not None  # there are no faces in what cannot be read
-    if frame.colour is not None:
-        return frame.colour
-    if isinstance(frame.source.place, Path):
-        with opened_picture(frame.source.place) as opened:
-            if opened.mode in _COLOURS:
-                upright = ImageOps.exif_transpose(opened).convert("RGB")
-                return np.ascontiguousarray(np.asarray(upright)[..., ::-1])
-    return np.asarray(cv2.cvtColor(frame.grey, cv2.COLOR_GRAY2BGR), dtype=np.uint8)
+def read_colour(path: Path, grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A picture to draw into.
+
+    Args:
+        path: Its file.
+        grey: (H, W) as it was read for recognition, which is shown where it has no colour.
+
+    Returns:
+        (H, W, 3) BGR.
+    """
+    with opened_picture(path) as opened:
+        if opened.mode in _COLOURS:
+            upright = ImageOps.exif_transpose(opened).convert("RGB")
+            return np.ascontiguousarray(np.asarray(upright)[..., ::-1])
+    return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), dtype=np.uint8)

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 from ferlit.archives import check_archive
 from ferlit.data.manifest import checksum
 from ferlit.errors import FerlitError
-from ferlit.inference.export.metadata import (
-    EXTRA_FILE,
+from ferlit.inference.classifiers.metadata import EXTRA_FILE, read_properties
+from ferlit.inference.classifiers.protobuf import (
     METADATA_PROPERTIES,
     onnx_property,
     protobuf_fields,
-    read_properties,
 )
 
 if TYPE_CHECKING:

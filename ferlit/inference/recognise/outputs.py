@@ -8,21 +8,21 @@ from pathlib import Path
 from rich.console import Console
 
 from ferlit.errors import UsageError
-from ferlit.inference.recognition.annotated import (
+from ferlit.inference.recognise.annotated import (
     PICTURES,
     VIDEOS,
     AnnotatedFolder,
     AnnotatedPicture,
     AnnotatedVideo,
 )
-from ferlit.inference.recognition.clips import Answer
-from ferlit.inference.recognition.rows import CsvRows, JsonRows, Output, Result, TableRows
-from ferlit.inference.recognition.sources import Source
+from ferlit.inference.recognise.results import Result, ResultWriter
+from ferlit.inference.recognise.rows import CsvRows, JsonRows, TableRows
+from ferlit.inference.recognise.sources import Source
 
 CSV, JSON = (".csv",), (".jsonl", ".json")
 _WIDE = 140  # columns of a table that is not shown on a terminal
 
-Write = Callable[[Result | Answer], None]
+Write = Callable[[Result], None]
 
 
 @contextmanager
@@ -54,7 +54,7 @@ def open_outputs(
     for path in paths:
         _check(path, sources, files)
     with ExitStack() as stack:
-        outputs: list[Output] = []
+        outputs: list[ResultWriter] = []
         for path in paths:
             ending = path.suffix.lower()
             if is_folder(path):
@@ -85,7 +85,7 @@ def open_outputs(
         for output in outputs:
             stack.callback(output.close)
 
-        def write(item: Result | Answer) -> None:
+        def write(item: Result) -> None:
             for output in outputs:
                 output.write(item)
 

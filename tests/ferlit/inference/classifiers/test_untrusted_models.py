@@ -17,7 +17,7 @@ import torch
 
 from ferlit.cli import main
 from ferlit.errors import FerlitError
-from ferlit.inference.classifiers import load_classifier
+from ferlit.inference.classifiers.loading import load_classifier
 from ferlit.inference.recogniser import Recogniser
 from tests.ferlit.inference.small import CLASSES, METADATA, write_checkpoint, write_exported
 
@@ -267,7 +267,7 @@ def test_what_the_user_names_is_trusted(
 
 def test_losses_of_the_common_package_are_trusted(tmp_path: Path) -> None:
     pytest.importorskip("pytorch_metric_learning", reason="needs pip install 'ferlit[pml]'")
-    from ferlit.inference.trust import check_class_paths
+    from ferlit.inference.classifiers.trust import check_class_paths
 
     loss = {"class_path": "pytorch_metric_learning.losses.TripletMarginLoss"}
     check_class_paths(tmp_path, {"metric_loss": loss})

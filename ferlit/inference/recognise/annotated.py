@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ferlit.errors import DataError
-from ferlit.inference.recognition.clips import Answer
-from ferlit.inference.recognition.drawing import annotate, placeholder
-from ferlit.inference.recognition.rows import Result
-from ferlit.inference.recognition.sources import Frame, Source
+from ferlit.inference.drawing import annotate, placeholder
+from ferlit.inference.recognise.results import FrameResult, Result, SequenceResult
+from ferlit.inference.recognise.sources import Frame, Source
 
 # Motion JPEG is in every build of OpenCV, and a file that was cut short can still be played.
 _CODECS = {".avi": "MJPG", ".mkv": "MJPG", ".mp4": "mp4v", ".mov": "mp4v", ".m4v": "mp4v"}
@@ -33,9 +32,9 @@ class AnnotatedPicture:
         self.path = path
         self.points = points
 
-    def write(self, item: Result | Answer) -> None:
-        if isinstance(item, Result) and item.frame.grey is not None:
-            _save(annotate(item.frame, item.faces, points=self.points), self.path)
+    def write(self, item: Result) -> None:
+        if isinstance(item, FrameResult) and item.frame.grey is not None:
+            _save(annotate(item.frame.picture(), item.faces, points=self.points), self.path)
 
     def close(self) -> None:
         pass  # it is written whole
@@ -56,13 +55,13 @@ class AnnotatedVideo:
         self.size = (0, 0)
         self.owed: list[Frame] = []  # they are written when another one follows
 
-    def write(self, item: Result | Answer) -> None:
-        if isinstance(item, Answer):
+    def write(self, item: Result) -> None:
+        if isinstance(item, SequenceResult):
             return
         if item.frame.grey is None:
             self.owed.append(item.frame)
             return
-        canvas = annotate(item.frame, item.faces, points=self.points)
+        canvas = annotate(item.frame.picture(), item.faces, points=self.points)
         if self.writer is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             codec = cv2.VideoWriter.fourcc(*_CODECS[self.path.suffix.lower()])
@@ -100,8 +99,8 @@ class AnnotatedFolder:
         self.video: AnnotatedVideo | None = None
         self.of: Source | None = None
 
-    def write(self, item: Result | Answer) -> None:
-        if isinstance(item, Answer):
+    def write(self, item: Result) -> None:
+        if isinstance(item, SequenceResult):
             return
         source = item.frame.source
         if source.kind == "picture" and item.frame.grey is None:
@@ -122,7 +121,7 @@ class AnnotatedFolder:
 
     def _path(self, source: Source, endings: tuple[str, ...], other: str) -> Path:
         """A new name in the folder."""
-        path = self.folder / source.below
+        path = self.folder / source.relative
         if path.suffix.lower() not in endings:
             path = path.with_name(path.name + other)
         first, number = path, 1

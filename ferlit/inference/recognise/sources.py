@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from ferlit.data.images import UnreadableImageError
 from ferlit.data.kinds import KINDS, kind_of_content, kind_of_name, not_read, read_head
 from ferlit.data.video_files import is_video
+from ferlit.inference.drawing import read_colour
 from ferlit.inference.inputs import as_grey
-from ferlit.inference.recognition.video import grey_frame, measure, name_of, read_video
+from ferlit.inference.videos import grey_frame, measure, name_of, read_video
 
 # Also of kinds that are not read, so that such a picture fails by name and is not passed over.
 PICTURE_ENDINGS = tuple(ending for ending, kind in KINDS.items() if kind.group == "picture")
@@ -30,12 +31,12 @@ class Source:
     Args:
         kind: Which of them.
         place: The file, or the number of the camera.
-        below: What the folder that was named has it as, itself included; for annotated copies.
+        relative: Its path from the named folder on, itself included; for annotated copies.
     """
 
     kind: Literal["picture", "video", "camera"]
     place: Path | int
-    below: Path
+    relative: Path
 
     @property
     def name(self) -> str:
@@ -43,7 +44,7 @@ class Source:
         return name_of(self.place)
 
     @property
-    def clip(self) -> str:
+    def sequence(self) -> str:
         """The sequence that its frames belong to: the video itself, or the folder of a picture."""
         is_picture = self.kind == "picture" and isinstance(self.place, Path)
         return str(self.place.parent) if is_picture else self.name  # type: ignore[union-attr]
@@ -78,6 +79,14 @@ class Frame(NamedTuple):
     error: str = ""
     lost: int = 0  # how many frames of the video are
 
+    def picture(self) -> NDArray[np.uint8]:
+        """(H, W, 3) BGR, to draw into."""
+        if self.colour is not None:
+            return self.colour
+        assert self.grey is not None  # there are no faces in what cannot be read
+        assert isinstance(self.source.place, Path)
+        return read_colour(self.source.place, self.grey)
+
 
 def frames_of(sources: Sequence[Source]) -> Iterator[Frame]:
     """The frames of several sources; one that cannot be read is a frame with an error."""
@@ -103,7 +112,7 @@ def find_sources(
         The sources, each once, and the arguments that name nothing.
 
     >>> find_sources(["0", "no/such.png"])
-    ([Source(kind='camera', place=0, below=PosixPath('camera 0'))], ['no/such.png'])
+    ([Source(kind='camera', place=0, relative=PosixPath('camera 0'))], ['no/such.png'])
     """
     found: dict[Path | int, Source] = {}
     missing = []
@@ -112,7 +121,7 @@ def find_sources(
         if path.is_file():
             some = [_file(path, Path(path.name))]
         elif path.is_dir():
-            some = list(_below(path, exclude))
+            some = list(_sources_in(path, exclude))
         elif argument.isdecimal():
             camera = int(argument)
             some = [Source("camera", camera, Path(name_of(camera)))]
@@ -136,22 +145,22 @@ def not_taken(arguments: Sequence[str], exclude: Sequence[Path] = ()) -> dict[st
     """
     found = {}
     for folder in filter(Path.is_dir, map(Path, arguments)):
-        for path, _ in _files_below(folder, exclude):
+        for path, _ in _files_in(folder, exclude):
             kind = kind_of_name(path.name)
             if kind is not None and kind.group in ("drawing", "archive"):
                 found[str(path)] = not_read(kind)
     return found
 
 
-def _below(folder: Path, exclude: Sequence[Path]) -> Iterator[Source]:
-    for path, below in _files_below(folder, exclude):
+def _sources_in(folder: Path, exclude: Sequence[Path]) -> Iterator[Source]:
+    for path, relative in _files_in(folder, exclude):
         if path.suffix.lower() in (*PICTURE_ENDINGS, *VIDEO_ENDINGS) or is_video(path):
-            yield _file(path, below)
+            yield _file(path, relative)
         elif kind_of_name(path.name) is None and _is_picture(path):
-            yield Source("picture", path, below)
+            yield Source("picture", path, relative)
 
 
-def _files_below(folder: Path, exclude: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
+def _files_in(folder: Path, exclude: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
     """The files that are not hidden, each as it is named and from the folder's own name on."""
     top = folder.resolve()
     shut = [inner.resolve() for inner in exclude if top in inner.resolve().parents]
@@ -169,6 +178,6 @@ def _is_picture(path: Path) -> bool:
     return kind is not None and kind.group == "picture"
 
 
-def _file(path: Path, below: Path) -> Source:
+def _file(path: Path, relative: Path) -> Source:
     has_video = path.suffix.lower() in VIDEO_ENDINGS or is_video(path)
-    return Source("video" if has_video else "picture", path, below)
+    return Source("video" if has_video else "picture", path, relative)

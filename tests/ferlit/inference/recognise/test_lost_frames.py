@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from ferlit.cli import main
+from ferlit.inference import videos
 from ferlit.inference.recogniser import Recogniser
-from ferlit.inference.recognition import video
 from tests.ferlit.inference.conftest import Trained
 from tests.ferlit.inference.faces import portrait
 from tests.ferlit.video_files import (
@@ -186,15 +186,15 @@ def test_frames_of_another_size_are_not_dropped_from_the_annotated_video(
     trained: Trained, tmp_path: Path
 ) -> None:
     """OpenCV would; a stream may change its size, as a broadcast does."""
-    from ferlit.inference.recognition.annotated import AnnotatedVideo
-    from ferlit.inference.recognition.rows import Result
-    from ferlit.inference.recognition.sources import Frame, Source
+    from ferlit.inference.recognise.annotated import AnnotatedVideo
+    from ferlit.inference.recognise.results import FrameResult
+    from ferlit.inference.recognise.sources import Frame, Source
 
     source = Source("video", tmp_path / "a.ts", Path("a.ts"))
     output = AnnotatedVideo(tmp_path / "b.avi")
     for number, size in enumerate(((400, 480), (480, 640), (400, 480))):
         colour = np.full((*size, 3), 90, np.uint8)
-        output.write(Result(Frame(source, number, colour[..., 0], colour, 10.0, 0.0), []))
+        output.write(FrameResult(Frame(source, number, colour[..., 0], colour, 10.0, 0.0), []))
     output.close()
     copy = cv2.VideoCapture(str(tmp_path / "b.avi"))
     assert [copy.read()[0] for _ in range(4)] == [True, True, True, False]
@@ -245,7 +245,7 @@ def test_a_camera_that_stops_is_no_success(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(video.cv2, "VideoCapture", Unplugged)
+    monkeypatch.setattr(videos.cv2, "VideoCapture", Unplugged)
     assert recognise(trained, "0", "--output", tmp_path / "a.jsonl") == 1
     errors = capsys.readouterr().err
     assert "camera 0: it gives no picture any more, after 3 frames in" in errors

@@ -6,17 +6,21 @@ JSON); a pt2 file holds the same as JSON in its extra file ``ferlit.json``.
 
 import json
 import zipfile
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from ferlit.archives import UNREADABLE
+from ferlit.data.preprocessing import Preprocessing
 from ferlit.errors import FerlitError
+from ferlit.evaluation.metrics import Rule
+from ferlit.inference.classifiers.protobuf import (
+    METADATA_PROPERTIES,
+    onnx_property,
+    protobuf_fields,
+)
 
 EXTRA_FILE = "ferlit.json"
-METADATA_PROPERTIES = 14  # the field of ONNX's ModelProto
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # protobuf's wire types
 
 
 @dataclass(frozen=True)
@@ -27,9 +31,7 @@ class Metadata:
         ferlit_version: The version that wrote it.
         classes: The expressions, in the order of the outputs.
         sequence_rule: How the images of a sequence vote, "max" or "mean".
-        landmarks: Where the landmarks of the training faces came from.
-        equalize: Whether the histogram of the crop is equalised.
-        fit_plane: Whether the fitted plane of grey values is subtracted.
+        preprocessing: How a picture becomes the input; the file names its parts one by one.
         precision: "float32" or "int8".
         flip_average: Whether the graph averages a face and its mirror image.
         databases: What the network was trained on, the latest first; empty where it is not known.
@@ -39,22 +41,21 @@ class Metadata:
         input_size: Side of its centre crop, the input.
         standardize: What happens to the crop last.
         canonical_landmarks: 49 points (x, y) in the registered face, where they are registered to.
-        sealed: Whether the file holds a checksum of itself, see `ferlit.inference.export.seal`.
+        sealed: Whether the file holds a checksum of itself, see
+            `ferlit.inference.classifiers.seal`.
         content_sha256: That checksum, of all else in the file.
 
-    >>> metadata = Metadata("0.1.0", ("anger", "fear"), "max", "database", True, True)
-    >>> metadata.properties()["classes"]
-    '["anger", "fear"]'
+    >>> metadata = Metadata("0.1.0", ("anger", "fear"), "max", Preprocessing("database"))
+    >>> metadata.properties()["classes"], metadata.properties()["landmarks"]
+    ('["anger", "fear"]', 'database')
     >>> Metadata.from_properties(metadata.properties()) == metadata
     True
     """
 
     ferlit_version: str
     classes: tuple[str, ...]
-    sequence_rule: Literal["max", "mean"]
-    landmarks: str
-    equalize: bool
-    fit_plane: bool
+    sequence_rule: Rule
+    preprocessing: Preprocessing
     precision: Literal["float32", "int8"] = "float32"
     flip_average: bool = False
     databases: tuple[str, ...] = ()
@@ -69,7 +70,9 @@ class Metadata:
 
     def properties(self) -> dict[str, str]:
         """Texts by name."""
-        values = asdict(self)
+        values: dict[str, Any] = {}
+        for name, value in asdict(self).items():
+            values |= value if name == "preprocessing" else {name: value}
         return {
             name: value if isinstance(value, str) else json.dumps(value)
             for name, value in values.items()
@@ -84,20 +87,22 @@ class Metadata:
             ValueError: a text is not the JSON that it must be.
         """
         values: dict[str, Any] = {}
-        for of_class in fields(cls):
-            text = properties.get(of_class.name)
+        parts = fields(Preprocessing)
+        for known in (*fields(cls), *parts):
+            text = properties.get(known.name)
             if text is not None:
-                values[of_class.name] = text if of_class.type in _TEXTS else json.loads(text)
+                values[known.name] = text if known.type in _TEXTS else json.loads(text)
         for name in ("classes", "databases"):
             values[name] = tuple(values.get(name, ()))
         points = values.get("canonical_landmarks", ())
         values["canonical_landmarks"] = tuple((float(x), float(y)) for x, y in points)
         if not values["classes"]:
             raise KeyError("classes")
+        values["preprocessing"] = Preprocessing(*(values.pop(part.name) for part in parts))
         return cls(**values)
 
 
-_TEXTS = (str, Literal["max", "mean"], Literal["float32", "int8"])
+_TEXTS = (str, Rule, Literal["float32", "int8"])
 
 
 def read_metadata(path: Path) -> Metadata:
@@ -145,9 +150,10 @@ def _check_values(metadata: Metadata) -> None:
         raise ValueError(f"two classes of one name in {', '.join(classes)}")
     if rule not in ("max", "mean"):
         raise ValueError(f"sequence_rule {rule}")
+    values = vars(metadata) | vars(metadata.preprocessing)
     for name in ("equalize", "fit_plane", "flip_average", "sealed"):
-        if not isinstance(getattr(metadata, name), bool):
-            raise ValueError(f"{name} {getattr(metadata, name)}")
+        if not isinstance(values[name], bool):
+            raise ValueError(f"{name} {values[name]}")
 
 
 def _pt2_properties(path: Path) -> dict[str, str]:
@@ -165,66 +171,3 @@ def _onnx_properties(path: Path) -> dict[str, str]:
     """The metadata properties of a ModelProto, from the wire format."""
     parts = protobuf_fields(path.read_bytes())
     return dict(onnx_property(part) for part in parts if part.number == METADATA_PROPERTIES)
-
-
-def onnx_property(part: "Field") -> tuple[str, str]:
-    """Name and text of a metadata property.
-
-    Raises:
-        KeyError: it has no name or no text.
-    """
-    entry = {inner.number: inner.content for inner in protobuf_fields(part.content)}
-    return entry[1].decode(), entry[2].decode()
-
-
-class Field(NamedTuple):
-    """A field of a message of protocol buffers.
-
-    Args:
-        number: Which one.
-        content: Of a field that has a length; empty for another.
-        whole: With the tag before it.
-    """
-
-    number: int
-    content: bytes
-    whole: bytes
-
-
-def protobuf_fields(message: bytes) -> Iterator[Field]:
-    """The fields of a message, one after the other.
-
-    Raises:
-        ValueError: it is none, or is cut short.
-        IndexError: it ends in a number.
-    """
-    place = 0
-    while place < len(message):
-        start = place
-        tag, place = _varint(message, place)
-        kind, length = tag & 7, 0
-        if kind == _VARINT:
-            _, place = _varint(message, place)
-        elif kind == _BYTES:
-            length, place = _varint(message, place)
-        elif kind in (_FIXED64, _FIXED32):
-            length = 8 if kind == _FIXED64 else 4
-        else:
-            raise ValueError(f"byte {place} is not of a protobuf message")
-        begin, place = place, place + length
-        content = message[begin:place] if kind == _BYTES else b""
-        yield Field(tag >> 3, content, message[start:place])
-    if place > len(message):
-        raise ValueError("the file is cut short")
-
-
-def _varint(content: bytes, place: int) -> tuple[int, int]:
-    """A number of variable length, and where it ends."""
-    value = shift = 0
-    while True:
-        byte = content[place]
-        place += 1
-        value |= (byte & 127) << shift
-        shift += 7
-        if byte < 128:
-            return value, place

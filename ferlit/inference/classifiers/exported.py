@@ -2,19 +2,15 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ferlit.errors import FerlitError, UsageError
-from ferlit.inference.classifiers import Preprocessing
-from ferlit.inference.export.metadata import Metadata, read_metadata
-from ferlit.inference.export.seal import check_seal
+from ferlit.inference.classifiers.metadata import Metadata, read_metadata
+from ferlit.inference.classifiers.seal import check_seal
 from ferlit.inference.extras import has
-
-if TYPE_CHECKING:
-    import onnxruntime
 
 INPUT, OUTPUT = "faces", "probabilities"
 
@@ -30,9 +26,7 @@ class _DescribedClassifier:
         self.metadata = metadata
         self.classes = metadata.classes
         self.sequence_rule = metadata.sequence_rule
-        self.preprocessing = Preprocessing(
-            metadata.landmarks, metadata.equalize, metadata.fit_plane
-        )
+        self.preprocessing = metadata.preprocessing
 
     def __call__(self, faces: NDArray[np.float32]) -> NDArray[np.float32]:
         """(B, K) probabilities of (B, 1, 48, 48) inputs."""
@@ -75,11 +69,11 @@ class OnnxClassifier(_DescribedClassifier):
         check_seal(path)
         super().__init__(read_metadata(path))
         self.runtime = runtime or ("onnxruntime" if has("onnxruntime") else "opencv")
-        self._run: Callable[[NDArray[np.float32]], NDArray[np.float32]]
-        if self.runtime == "onnxruntime":
-            self._run = _onnxruntime_session(path, device, threads)
-        else:
-            self._run = _OpenCVNet(path, device, threads)
+        self._run: Callable[[NDArray[np.float32]], NDArray[np.float32]] = (
+            _OnnxRuntimeSession(path, device, threads)
+            if self.runtime == "onnxruntime"
+            else _OpenCVNet(path, device, threads)
+        )
         self._check_outputs(path)
 
     def __call__(self, faces: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -90,7 +84,8 @@ class OnnxClassifier(_DescribedClassifier):
 class ExportedClassifier(_DescribedClassifier):
     """A program of ``torch.export``, run by PyTorch alone: no class of ours is needed.
 
-    Nothing in such a file is run but operators on tensors, see `ferlit.inference.export.pt2`.
+    Nothing in such a file is run but operators on tensors, see
+    `ferlit.inference.classifiers.pt2_program`.
 
     Args:
         path: What ``ferlit export`` wrote.
@@ -101,7 +96,7 @@ class ExportedClassifier(_DescribedClassifier):
     """
 
     def __init__(self, path: Path, device: str = "cpu") -> None:
-        from ferlit.inference.export.pt2 import Program
+        from ferlit.inference.classifiers.pt2_program import Program
 
         check_seal(path)
         self.path = path
@@ -119,25 +114,36 @@ class ExportedClassifier(_DescribedClassifier):
                 return np.asarray(self._program(inputs).cpu().numpy(), np.float32)
         except (RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise FerlitError(
-                f"{self.path}: its graph does not run ({_first_line(error)})"
+                f"{self.path}: its graph does not run ({first_line(error)})"
             ) from error
 
 
 class _OnnxRuntimeSession:
-    def __init__(self, path: Path, session: "onnxruntime.InferenceSession") -> None:
+    def __init__(self, path: Path, device: str, threads: int | None) -> None:
+        import onnxruntime
+
         self.path = path
-        self.session = session
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or 0
+        options.log_severity_level = 3
+        providers = _onnxruntime_providers(device)
+        try:
+            self.session = onnxruntime.InferenceSession(path, options, providers)
+        except Exception as error:  # onnxruntime's errors have no common class of their own
+            raise FerlitError(
+                f"{path}: onnxruntime cannot load it ({first_line(error)})"
+            ) from error
 
     def __call__(self, faces: NDArray[np.float32]) -> NDArray[np.float32]:
         try:
             return np.asarray(self.session.run([OUTPUT], {INPUT: faces})[0], np.float32)
         except Exception as error:  # onnxruntime's errors have no common class of their own
             raise FerlitError(
-                f"{self.path}: onnxruntime cannot run it ({_first_line(error)})"
+                f"{self.path}: onnxruntime cannot run it ({first_line(error)})"
             ) from error
 
 
-def _onnxruntime_session(path: Path, device: str, threads: int | None) -> _OnnxRuntimeSession:
+def _onnxruntime_providers(device: str) -> list[Any]:
     import onnxruntime
 
     kind, _, number = device.partition(":")
@@ -151,14 +157,7 @@ def _onnxruntime_session(path: Path, device: str, threads: int | None) -> _OnnxR
             )
     elif kind != "cpu":
         raise UsageError(f"device {device}: a model in ONNX runs on cpu or cuda")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or 0
-    options.log_severity_level = 3
-    try:
-        session = onnxruntime.InferenceSession(path, options, providers)
-    except Exception as error:  # onnxruntime's errors have no common class of their own
-        raise FerlitError(f"{path}: onnxruntime cannot load it ({_first_line(error)})") from error
-    return _OnnxRuntimeSession(path, session)
+    return providers
 
 
 class _OpenCVNet:
@@ -189,9 +188,10 @@ class _OpenCVNet:
 
     def _cannot(self, error: BaseException) -> FerlitError:
         return FerlitError(
-            f"{self.path}: OpenCV cannot run it ({_first_line(error)}); pip install onnxruntime"
+            f"{self.path}: OpenCV cannot run it ({first_line(error)}); pip install onnxruntime"
         )
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What an error of others says first."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,15 +1,13 @@
-"""A program of ``torch.export`` read and run without `torch.export.load`, which runs what it reads.
+"""A program of ``torch.export`` run without `torch.export.load`, which runs what it reads.
 
-That unpickles sample inputs and constants, evaluates the texts of symbolic sizes as Python, and
-calls whatever below ``torch`` a node names. Here the file is data: a list of ATen operators
-that compute tensors from tensors, and the bytes of the weights. Nothing else is accepted.
+That evaluates the texts of symbolic sizes as Python, and calls whatever below ``torch`` a node
+names. Here the graph is data: a list of ATen operators that compute tensors from tensors. Nothing
+else is accepted.
 """
 
-import io
 import json
 import operator
 import re
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,21 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ferlit.archives import UNREADABLE, check_archive
 from ferlit.errors import DataError
+from ferlit.inference.classifiers.pt2_archive import DTYPES, GRAPH, read_members, read_tensors
 
-_GRAPH = "models/model.json"
-_SAMPLES = "data/sample_inputs/model.pt"
-_PARTS = re.compile(
-    r"models/model\.json|extra/[^/]+|byteorder|version|archive_format|archive_version|"
-    r"data/sample_inputs/model\.pt|data/weights/(weight_\d+|model\.pt|model_weights_config\.json)|"
-    r"data/constants/(tensor_\d+|model\.pt|model_constants_config\.json)|"
-    r"\.(data/version|data/serialization_id|format_version|storage_alignment)"
-)
-_DTYPES = {
-    1: torch.uint8, 2: torch.int8, 3: torch.int16, 4: torch.int32, 5: torch.int64,
-    6: torch.float16, 7: torch.float32, 8: torch.float64, 12: torch.bool, 13: torch.bfloat16,
-}  # fmt: skip
 _MEMORY_FORMATS = {
     1: torch.contiguous_format, 2: torch.channels_last, 3: torch.channels_last_3d,
     4: torch.preserve_format,
@@ -59,7 +45,7 @@ class Program:
         self.device = torch.empty(0, device=device).device  # "cuda" has a number
         members = read_members(path)
         try:
-            module = json.loads(members[_GRAPH])["graph_module"]
+            module = json.loads(members[GRAPH])["graph_module"]
             self.graph = module["graph"]
             self.weights = self._weights(members, module["signature"])
             (self.input,) = (
@@ -84,8 +70,8 @@ class Program:
     def _weights(self, members: Mapping[str, bytes], signature: dict[str, Any]) -> Values:
         """Parameters, buffers and constants by their names in the graph."""
         stored = {
-            **_read_tensors(self.path, members, "weights"),
-            **_read_tensors(self.path, members, "constants"),
+            **read_tensors(self.path, members, "weights"),
+            **read_tensors(self.path, members, "constants"),
         }
         found: Values = {}
         for spec in signature["input_specs"]:
@@ -95,76 +81,6 @@ class Program:
             elif kind != "user_input":
                 raise DataError(f"{self.path}: its graph takes a {kind}, which is no tensor")
         return found
-
-
-def read_members(path: Path) -> dict[str, bytes]:
-    """The parts of a .pt2 file by name, all of them known and none able to run anything.
-
-    Raises:
-        DataError: it is damaged, or one is something else; the message names it.
-    """
-    check_archive(path)
-    members: dict[str, bytes] = {}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for name in archive.namelist():
-                inner = name.partition("/")[2]
-                if _PARTS.fullmatch(inner) is None:
-                    raise DataError(
-                        f"{path}: its part {name} is neither weights nor graph: loading it could "
-                        "run code, so it is refused"
-                    )
-                if inner in members:
-                    raise DataError(f"{path}: damaged, it has two parts of the name {inner}")
-                members[inner] = archive.read(name)
-    except UNREADABLE as error:
-        raise DataError(f"{path}: damaged ({error})") from error
-    if _GRAPH not in members:
-        raise DataError(f"{path}: damaged, or no program of torch.export: it has no {_GRAPH}")
-    if members.get(_SAMPLES):
-        _unpickle(path, _SAMPLES, members[_SAMPLES])
-    return members
-
-
-def _unpickle(path: Path, name: str, content: bytes) -> Any:
-    """Tensors and plain data that torch.save wrote.
-
-    Raises:
-        DataError: there is anything else in it.
-    """
-    try:
-        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except Exception as error:  # it may be anything
-        raise DataError(
-            f"{path}: its part {name} holds more than tensors: loading it could run code, so it "
-            "is refused"
-        ) from error
-
-
-def _read_tensors(path: Path, members: Mapping[str, bytes], kind: str) -> dict[str, Tensor]:
-    """The tensors of "weights" or "constants" by the names that the program knows them by."""
-    folder = f"data/{kind}/"
-    if f"{folder}model.pt" in members:  # of PyTorch 2.8 and before
-        content = members[f"{folder}model.pt"]
-        return dict(_unpickle(path, f"{folder}model.pt", content)) if content else {}
-    config = json.loads(members[f"{folder}model_{kind}_config.json"])["config"]
-    found = {}
-    for name, entry in config.items():
-        part = folder + entry["path_name"]
-        if entry["use_pickle"]:
-            found[name] = _unpickle(path, part, members[part])
-        else:
-            found[name] = _tensor(members[part], entry["tensor_meta"])
-    return found
-
-
-def _tensor(content: bytes, meta: dict[str, Any]) -> Tensor:
-    sizes, strides = ([entry["as_int"] for entry in meta[key]] for key in ("sizes", "strides"))
-    dtype = _DTYPES[meta["dtype"]]
-    if not content:
-        return torch.empty(0, dtype=dtype).reshape(sizes)
-    flat = torch.frombuffer(bytearray(content), dtype=dtype)
-    return flat.as_strided(sizes, strides, meta["storage_offset"]["as_int"])
 
 
 def _check_operators(path: Path, graph: dict[str, Any]) -> None:
@@ -249,7 +165,7 @@ def _value(argument: dict[str, Any], values: Values, device: torch.device) -> An
         found = [_value(entry, values, device) for entry in entries]
         return found if isinstance(content, list) else found[0]
     if kind == "scalar_type":
-        return _DTYPES[content]
+        return DTYPES[content]
     if kind == "memory_format":
         return _MEMORY_FORMATS[content]
     if kind == "layout":

@@ -80,16 +80,25 @@ def _check(path: Path, name: str, trusted: Sequence[str]) -> None:
             f"{path}: its network has {name}, which is no module of ferlit's kind; building it "
             f"runs its code: if you trust that, say so by --trust {root}"
         )
-    module, _, attribute = name.rpartition(".")
-    try:
-        found = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise FerlitError(f"{path}: a checkpoint of {name}, which is not here ({error})") from error
+    found = find_class(path, name)
     is_kind = isinstance(found, type) and issubclass(found, _KINDS)
     if name not in _FUNCTIONS and not (is_kind and _is_within(found.__module__, TRUSTED)):
         raise FerlitError(
             f"{path}: its network has {name}, which is no network, loss, optimiser or schedule"
         )
+
+
+def find_class(path: Path, name: str) -> Any:
+    """What a checkpoint names, once `check_class_paths` has let it pass.
+
+    Raises:
+        FerlitError: it is not here.
+    """
+    module, _, attribute = name.rpartition(".")
+    try:
+        return getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise FerlitError(f"{path}: a checkpoint of {name}, which is not here ({error})") from error
 
 
 def _is_within(name: str, modules: Sequence[str]) -> bool:

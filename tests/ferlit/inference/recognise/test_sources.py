@@ -6,8 +6,8 @@ from PIL import Image
 
 from ferlit.data.images import UnreadableImageError, read_image
 from ferlit.data.video_files import is_video
-from ferlit.inference.recognition.sources import find_sources, frames_of
-from ferlit.inference.recognition.video import grey_frame, read_video
+from ferlit.inference.recognise.sources import find_sources, frames_of
+from ferlit.inference.videos import grey_frame, read_video
 from tests.ferlit.inference.faces import write_video
 
 GREY = np.full((48, 64), 90, np.uint8)
@@ -65,7 +65,7 @@ def test_frames_are_numbered_in_their_video(folder: Path) -> None:
     assert [frame.number for frame in frames] == [None, 0, 1]
     assert [frame.rate for frame in frames] == [0, 10, 10]
     assert [frame.time for frame in frames] == [None, 0, 0.1]
-    assert {source.clip for source in sources} == {str(folder), sources[1].name}
+    assert {source.sequence for source in sources} == {str(folder), sources[1].name}
     for frame in frames:
         assert frame.grey is not None
         assert np.abs(frame.grey.astype(int) - 90).max() <= 2

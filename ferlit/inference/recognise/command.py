@@ -39,10 +39,10 @@ def main(command: str, options: list[str]) -> None:
 
     from ferlit.data.reasons import list_kinds
     from ferlit.evaluation.metrics import Rule
+    from ferlit.inference.recognise.outputs import is_folder, open_outputs
+    from ferlit.inference.recognise.pipeline import recognise_sources
+    from ferlit.inference.recognise.sources import Source, find_sources, not_taken
     from ferlit.inference.recogniser import Recogniser
-    from ferlit.inference.recognition.outputs import is_folder, open_outputs
-    from ferlit.inference.recognition.run import recognise_sources
-    from ferlit.inference.recognition.sources import Source, find_sources, not_taken
 
     folders = [path for path in given.output if is_folder(path)]
     sources, missing = find_sources(given.source, folders)

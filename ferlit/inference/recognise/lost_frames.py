@@ -1,22 +1,22 @@
 """What was lost of a source: frames of a video, by their numbers."""
 
-from ferlit.inference.recognition.sources import Frame
+from ferlit.inference.recognise.sources import Frame
 
 _MOST = 12  # runs of frames that a message names
 
 
-class Losses:
+class LostFrames:
     """Collects the frames of a video that are lost.
 
     Args:
         source: Name of the video.
 
-    >>> from ferlit.inference.recognition.sources import find_sources
+    >>> from ferlit.inference.recognise.sources import find_sources
     >>> (film,), _ = find_sources(["0"])
-    >>> losses = Losses("film.avi")
+    >>> lost = LostFrames("film.avi")
     >>> for number, problem in enumerate(["", "damaged", "damaged", "", "not found"]):
-    ...     losses.add(Frame(film, number, None, error=problem, lost=int(problem != "")))
-    >>> losses.text()
+    ...     lost.add(Frame(film, number, None, error=problem, lost=int(problem != "")))
+    >>> lost.text()
     'film.avi: 3 of 5 frames are lost: 1-2 (damaged), 4 (not found); all others were recognised'
     """
 

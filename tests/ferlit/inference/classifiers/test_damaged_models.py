@@ -18,8 +18,8 @@ from ferlit.archives import check_archive, read_checkpoint
 from ferlit.cli import main
 from ferlit.data.manifest import checksum
 from ferlit.errors import DataError, FerlitError
-from ferlit.inference.classifiers import load_classifier
-from ferlit.inference.export.metadata import read_metadata
+from ferlit.inference.classifiers.loading import load_classifier
+from ferlit.inference.classifiers.metadata import read_metadata
 from ferlit.models.weights import read_checkpoint as read_weights
 from tests.ferlit.inference.small import write_checkpoint, write_exported
 from tests.ferlit.training.fits import ROOT, environment

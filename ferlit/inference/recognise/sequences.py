@@ -7,46 +7,34 @@ as nobody is followed from frame to frame. A frame without a face has no vote.
 import re
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from ferlit.evaluation.metrics import Rule, sequence_predictions
+from ferlit.inference.recognise.results import SequenceResult
 from ferlit.inference.recogniser import Face
 
 _NUMBERED = re.compile(r"(.*?)(\d{1,12})", re.ASCII | re.DOTALL)
 
 
-class Answer(NamedTuple):
-    """What a sequence shows."""
-
-    clip: str  # the video or the folder
-    rule: Rule
-    frames: int
-    with_face: int  # of the frames
-    label: str  # "" where no frame has a face
-    scores: dict[str, float]  # of each class the highest or the mean probability, by the rule
-    lost: int = 0  # frames that could not be read, which are not among ``frames``
-
-
-class Votes:
+class SequenceVotes:
     """Collects the frames of a sequence.
 
     Args:
-        clip: Name of the sequence.
+        source: Name of the video or folder.
         classes: The K expressions.
         rule: "max" or "mean", see `ferlit.evaluation.metrics.sequence_predictions`.
 
-    >>> votes = Votes("film.avi", ["anger", "fear"], "max")
+    >>> votes = SequenceVotes("film.avi", ["anger", "fear"], "max")
     >>> votes.add([Face((0, 0, 9, 9), None, "fear", {"anger": 0.2, "fear": 0.8}, None)])
     >>> votes.add([])
-    >>> votes.answer()[2:5]
+    >>> votes.result()[2:5]
     (2, 1, 'fear')
     """
 
-    def __init__(self, clip: str, classes: Sequence[str], rule: Rule) -> None:
-        self.clip = clip
+    def __init__(self, source: str, classes: Sequence[str], rule: Rule) -> None:
+        self.source = source
         self.classes = tuple(classes)
         self.rule = rule
         self.frames = 0
@@ -63,7 +51,7 @@ class Votes:
         """Some frames could not be read, and have no vote."""
         self.lost += frames
 
-    def answer(self) -> Answer:
+    def result(self) -> SequenceResult:
         """What the frames so far show."""
         voters = len(self.probabilities)
         label, scores = "", {}
@@ -75,7 +63,7 @@ class Votes:
             label = self.classes[int(winner[0])]
             each = votes.max(axis=0) if self.rule == "max" else votes.mean(axis=0)
             scores = dict(zip(self.classes, each.tolist(), strict=True))
-        return Answer(self.clip, self.rule, self.frames, voters, label, scores, self.lost)
+        return SequenceResult(self.source, self.rule, self.frames, voters, label, scores, self.lost)
 
 
 def missing_numbers(names: Sequence[str]) -> list[str]:

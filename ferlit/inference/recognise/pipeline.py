@@ -9,14 +9,14 @@ from rich.progress import Progress
 from ferlit.data.flatness import FlatFaceError
 from ferlit.data.images import UnreadableImageError
 from ferlit.evaluation.metrics import Rule
-from ferlit.inference.finding import Cut
+from ferlit.inference.finding import RegisteredFace
+from ferlit.inference.recognise.lost_frames import LostFrames
+from ferlit.inference.recognise.outputs import Write
+from ferlit.inference.recognise.results import FrameResult
+from ferlit.inference.recognise.sequences import SequenceVotes, missing_numbers
+from ferlit.inference.recognise.sources import Frame, Source, frames_of
 from ferlit.inference.recogniser import BATCH, Recogniser, batched
-from ferlit.inference.recognition.clips import Votes, missing_numbers
-from ferlit.inference.recognition.losses import Losses
-from ferlit.inference.recognition.outputs import Write
-from ferlit.inference.recognition.rows import Result
-from ferlit.inference.recognition.sources import Frame, Source, frames_of
-from ferlit.inference.recognition.video import measure
+from ferlit.inference.videos import measure
 
 
 class _Job(NamedTuple):
@@ -45,7 +45,7 @@ def recognise_sources(
 
     Args:
         recogniser: Does it.
-        sources: The pictures first, see `ferlit.inference.recognition.sources.find_sources`.
+        sources: The pictures first, see `ferlit.inference.recognise.sources.find_sources`.
         write: Gets a result for each frame (those that are lost, too) and, after a video or all
             pictures, their answers.
         rule_of: How the frames of a source vote; None for no answer.
@@ -61,15 +61,15 @@ def recognise_sources(
 
     for job in _jobs(sources):
         task = progress.add_task(job.name, total=job.total)
-        votes: dict[str, Votes] = {}
-        losses = Losses(job.name)
+        votes: dict[str, SequenceVotes] = {}
+        lost = LostFrames(job.name)
         is_live = job.sources[0].kind == "camera"
         try:
             for read in batched(frames_of(job.sources), 1 if is_live else BATCH):
-                frames, cuts = zip(*(_find(recogniser, frame) for frame in read), strict=True)
+                frames, found = zip(*(_find(recogniser, frame) for frame in read), strict=True)
                 good = [
                     of_frame
-                    for of_frame, frame in zip(cuts, frames, strict=True)
+                    for of_frame, frame in zip(found, frames, strict=True)
                     if frame.grey is not None
                 ]
                 faces = iter(recogniser.classify(good))
@@ -77,52 +77,54 @@ def recognise_sources(
                     if frame.grey is None and frame.number is None:
                         failures.unread.append(frame.source.name)
                         say(frame.error)
-                    losses.add(frame)
-                    found = [] if frame.grey is None else next(faces)
-                    write(Result(frame, found))
+                    lost.add(frame)
+                    recognised = [] if frame.grey is None else next(faces)
+                    write(FrameResult(frame, recognised))
                     rule = rule_of(frame.source)
                     if rule is not None:
-                        clip = frame.source.clip
-                        if clip not in votes:
-                            votes[clip] = Votes(clip, recogniser.classes, rule)
+                        name = frame.source.sequence
+                        if name not in votes:
+                            votes[name] = SequenceVotes(name, recogniser.classes, rule)
                         if frame.grey is None:
-                            votes[clip].miss(frame.lost or int(frame.source.kind == "picture"))
+                            votes[name].miss(frame.lost or int(frame.source.kind == "picture"))
                         else:
-                            votes[clip].add(found)
+                            votes[name].add(recognised)
                 progress.advance(task, sum(frame.lost or 1 for frame in frames))
         except KeyboardInterrupt:
             if not is_live:  # there is no other way to end a camera
                 raise
-        for of_clip in votes.values():
-            if of_clip.frames:
-                write(of_clip.answer())
+        for of_sequence in votes.values():
+            if of_sequence.frames:
+                write(of_sequence.result())
         for text in _gaps(job, votes):
             say(text)
-        if losses:
+        if lost:
             failures.incomplete.append(job.name)
-            say(losses.text())
+            say(lost.text())
         progress.update(task, visible=len(job.sources) > 1)
     return failures
 
 
-def _gaps(job: _Job, clips: Iterable[str]) -> Iterator[str]:
+def _gaps(job: _Job, sequences: Iterable[str]) -> Iterator[str]:
     """What is to be said of folders of frames that are answered as a whole."""
-    for clip in clips:
+    for name in sequences:
         names = [
             source.place.name
             for source in job.sources
-            if source.kind == "picture" and source.clip == clip and isinstance(source.place, Path)
+            if source.kind == "picture"
+            and source.sequence == name
+            and isinstance(source.place, Path)
         ]
         missing = missing_numbers(names)
         if missing:
             some = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
             yield (
-                f"{clip}: the answer is without {len(missing)} frames whose numbers are missing: "
+                f"{name}: the answer is without {len(missing)} frames whose numbers are missing: "
                 f"{some}"
             )
 
 
-def _find(recogniser: Recogniser, frame: Frame) -> tuple[Frame, list[Cut]]:
+def _find(recogniser: Recogniser, frame: Frame) -> tuple[Frame, list[RegisteredFace]]:
     """The faces of a frame; a picture that is to be one and is plain becomes unreadable."""
     if frame.grey is None:
         return frame, []

@@ -5,8 +5,8 @@ import yaml
 
 from ferlit.data.databases import DATABASES
 from ferlit.errors import DataError
-from ferlit.inference.export.licences import LICENCES, licence_note
-from ferlit.inference.export.origin import Origin
+from ferlit.inference.licences import LICENCES, licence_note
+from ferlit.inference.origin import Origin
 
 
 def write_run(folder: Path, database: str, init_from: Path | None = None) -> Path:

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from ferlit.data.preprocessing import Preprocessing
 from ferlit.errors import FerlitError, UsageError
-from ferlit.inference.classifiers import ModuleClassifier, Preprocessing, load_classifier
+from ferlit.inference.classifiers.checkpoint import ModuleClassifier
+from ferlit.inference.classifiers.loading import load_classifier
 from ferlit.training import ExpressionModule
 from tests.ferlit.inference.conftest import Trained
 from tests.ferlit.tiny import TinyBackbone
