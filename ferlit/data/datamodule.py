@@ -3,7 +3,7 @@
 import hashlib
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,7 +18,7 @@ from ferlit.data.dataset import Collate, FaceDataset, Sample
 from ferlit.data.description import DESCRIPTION, Description, find_description
 from ferlit.data.folds import fold_splits, subject_folds
 from ferlit.data.preparation import prepare_store
-from ferlit.data.records import recordings
+from ferlit.data.records import SequenceRule, recordings
 from ferlit.data.samplers import (
     BatchSampler,
     SeededBatches,
@@ -132,7 +132,7 @@ class ExpressionDataModule(LightningDataModule):
         return list(self.source.classes)
 
     @property
-    def sequence_rule(self) -> Literal["max", "mean"]:
+    def sequence_rule(self) -> SequenceRule:
         """How the images of a sequence vote: "max" or "mean"."""
         return self.source.sequence_rule
 

@@ -11,20 +11,20 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from textwrap import shorten
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from ferlit.archives import UNREADABLE, check_archive
+from ferlit.data.records import SequenceRule
 from ferlit.errors import FerlitError, UsageError
 from ferlit.inference.trust import check_class_paths
 from ferlit.training.modules import PREPROCESSING, ExpressionModule
 
 logger = logging.getLogger(__name__)
 
-Rule = Literal["max", "mean"]
 _ONNX_STARTS_WITH = b"\x08"  # the field of its version, which is a protocol buffer's first
 _LONGEST = 200  # of an error of others, in a message
 
@@ -67,7 +67,7 @@ class Classifier(Protocol):
         ...
 
     @property
-    def sequence_rule(self) -> Rule:
+    def sequence_rule(self) -> SequenceRule:
         """How the images of a sequence vote."""
         ...
 
@@ -104,7 +104,7 @@ class ModuleClassifier:
         self.module = module.to(device, memory_format=torch.channels_last).eval()
         self.preprocessing = preprocessing
         self.classes = tuple(module.classes)
-        self.sequence_rule: Rule = module.hparams["sequence_rule"]
+        self.sequence_rule: SequenceRule = module.hparams["sequence_rule"]
 
     def __call__(self, faces: NDArray[np.float32]) -> NDArray[np.float32]:
         """(B, K) probabilities of (B, 1, 48, 48) inputs."""

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferlit.data.flatness import FlatFaceError
+from ferlit.data.records import SequenceRule
 from ferlit.data.transforms import FaceTransform
 from ferlit.errors import DataError
-from ferlit.inference.classifiers import Classifier, Rule, load_classifier
+from ferlit.inference.classifiers import Classifier, load_classifier
 from ferlit.inference.finding import Cut, FaceFinder, choose_finder
 from ferlit.inference.inputs import Input, as_grey, check_batch, name_of_input
 from ferlit.inference.recognition.video import grey_frame, read_video
@@ -102,7 +103,7 @@ class Recogniser:
         return self.classifier.classes
 
     @property
-    def sequence_rule(self) -> Rule:
+    def sequence_rule(self) -> SequenceRule:
         """How the images of a sequence vote, see `ferlit.inference.recognition.clips`."""
         return self.classifier.sequence_rule
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from ferlit.archives import UNREADABLE
+from ferlit.data.records import SEQUENCE_RULES, SequenceRule
 from ferlit.errors import FerlitError
 
 EXTRA_FILE = "ferlit.json"
@@ -51,7 +52,7 @@ class Metadata:
 
     ferlit_version: str
     classes: tuple[str, ...]
-    sequence_rule: Literal["max", "mean"]
+    sequence_rule: SequenceRule
     landmarks: str
     equalize: bool
     fit_plane: bool
@@ -97,7 +98,7 @@ class Metadata:
         return cls(**values)
 
 
-_TEXTS = (str, Literal["max", "mean"], Literal["float32", "int8"])
+_TEXTS = (str, SequenceRule, Literal["float32", "int8"])
 
 
 def read_metadata(path: Path) -> Metadata:
@@ -143,7 +144,7 @@ def _check_values(metadata: Metadata) -> None:
         raise ValueError(f"classes {classes}")
     if len(set(classes)) < len(classes):
         raise ValueError(f"two classes of one name in {', '.join(classes)}")
-    if rule not in ("max", "mean"):
+    if rule not in SEQUENCE_RULES:
         raise ValueError(f"sequence_rule {rule}")
     for name in ("equalize", "fit_plane", "flip_average", "sealed"):
         if not isinstance(getattr(metadata, name), bool):

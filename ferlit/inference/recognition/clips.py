@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ferlit.evaluation.metrics import Rule, sequence_predictions
+from ferlit.data.records import SequenceRule
+from ferlit.evaluation.metrics import sequence_predictions
 from ferlit.inference.recogniser import Face
 
 _NUMBERED = re.compile(r"(.*?)(\d{1,12})", re.ASCII | re.DOTALL)
@@ -22,7 +23,7 @@ class Answer(NamedTuple):
     """What a sequence shows."""
 
     clip: str  # the video or the folder
-    rule: Rule
+    rule: SequenceRule
     frames: int
     with_face: int  # of the frames
     label: str  # "" where no frame has a face
@@ -45,7 +46,7 @@ class Votes:
     (2, 1, 'fear')
     """
 
-    def __init__(self, clip: str, classes: Sequence[str], rule: Rule) -> None:
+    def __init__(self, clip: str, classes: Sequence[str], rule: SequenceRule) -> None:
         self.clip = clip
         self.classes = tuple(classes)
         self.rule = rule

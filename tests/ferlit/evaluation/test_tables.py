@@ -10,13 +10,8 @@ from rich.console import Console
 from sklearn import metrics as sklearn_metrics
 
 from ferlit.data.records import record_table
-from ferlit.evaluation.tables import (
-    evaluate_images,
-    evaluate_sequences,
-    prediction_table,
-    print_evaluation,
-    write_evaluation,
-)
+from ferlit.evaluation.results import evaluate_images, evaluate_sequences
+from ferlit.evaluation.tables import prediction_table, print_evaluation, write_evaluation
 
 CLASSES = ["anger", "fear", "sadness", "surprise"]
 
