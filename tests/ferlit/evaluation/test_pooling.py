@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from sklearn import metrics as sklearn_metrics
 
-from ferlit.data.records import record_table
+from ferlit.data.records import SequenceRule, record_table
 from ferlit.evaluation.pooling import PooledResults, TestedRun, write_confusions
 from ferlit.evaluation.results import evaluate_sequences, recognised
 from ferlit.evaluation.tables import prediction_table, read_predictions
@@ -125,11 +125,11 @@ def test_stills_are_paired_by_image_and_have_no_results_by_sequence() -> None:
 
 
 @pytest.mark.parametrize("rule", ["max", "mean"])
-def test_what_is_recognised_adds_up_to_the_results_by_sequence(rule: str) -> None:
+def test_what_is_recognised_adds_up_to_the_results_by_sequence(rule: SequenceRule) -> None:
     table = predictions(2, 0)
-    expected = evaluate_sequences(table, CLASSES, rule)  # type: ignore[arg-type]
+    expected = evaluate_sequences(table, CLASSES, rule)
     assert expected is not None
-    right = recognised(table, CLASSES, rule)  # type: ignore[arg-type]
+    right = recognised(table, CLASSES, rule)
     assert right.sum() == expected.correct
     assert list(right.index) == list(table["sequence"].unique())
 
