@@ -4,7 +4,6 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -231,21 +230,3 @@ def pool(runs: Sequence[TestedRun]) -> dict[str, Evaluation]:
         for level, results in levels.items()
         if results
     }
-
-
-def write_confusions(systems: Mapping[str, SystemResults], folder: Path) -> None:
-    """Write each system's pooled confusion matrices.
-
-    Args:
-        systems: By name.
-        folder: Gets ``confusion_SYSTEM.png``, and for each level
-            ``confusion_SYSTEM_LEVEL.csv`` (counts) and ``confusion_SYSTEM_LEVEL_percent.csv``.
-    """
-    from ferlit.evaluation.plots import plot_confusion
-
-    for name, system in systems.items():
-        plot_confusion(system.levels, folder / f"confusion_{name}.png")
-        for level, result in system.levels.items():
-            stem = f"confusion_{name}_{level}"
-            result.counts.to_csv(folder / f"{stem}.csv", index_label="actual")
-            result.percentages.to_csv(folder / f"{stem}_percent.csv", index_label="actual")

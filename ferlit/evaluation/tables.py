@@ -86,3 +86,21 @@ def write_evaluation(
     for level, result in results.items():
         result.counts.to_csv(folder / files[level], index_label="actual")
     plot_confusion(results, folder / "confusion.png")
+
+
+def write_confusions(system: str, results: Mapping[str, Evaluation], folder: Path) -> None:
+    """Write the confusion matrices of a system.
+
+    Args:
+        system: Its name.
+        results: "image" and perhaps "sequence".
+        folder: Gets ``confusion_SYSTEM.png``, and for each level
+            ``confusion_SYSTEM_LEVEL.csv`` (counts) and ``confusion_SYSTEM_LEVEL_percent.csv``.
+    """
+    from ferlit.evaluation.plots import plot_confusion
+
+    plot_confusion(results, folder / f"confusion_{system}.png")
+    for level, result in results.items():
+        stem = f"confusion_{system}_{level}"
+        result.counts.to_csv(folder / f"{stem}.csv", index_label="actual")
+        result.percentages.to_csv(folder / f"{stem}_percent.csv", index_label="actual")

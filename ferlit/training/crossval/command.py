@@ -10,7 +10,8 @@ from typing import Any
 from rich.console import Console
 
 from ferlit.errors import FerlitError, UsageError
-from ferlit.evaluation.pooling import PooledResults, write_confusions
+from ferlit.evaluation.pooling import PooledResults
+from ferlit.evaluation.tables import write_confusions
 from ferlit.files import write_json
 from ferlit.runs.record import is_finished
 from ferlit.training.crossval.display import Display, print_results
@@ -76,7 +77,8 @@ def main(command: str, options: list[str]) -> None:
         jobs = given.jobs or len(gpus) or 1
         failed = _run_all(runs, asked, folder, rounds, jobs, gpus, console)
         results = _pooled(runs, rounds)
-        write_confusions(results.systems, folder)
+        for name, system in results.systems.items():
+            write_confusions(name, system.levels, folder)
         if results.runs:
             print_results(rounds, results, console)
             console.print(

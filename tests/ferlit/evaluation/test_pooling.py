@@ -10,9 +10,9 @@ from PIL import Image
 from sklearn import metrics as sklearn_metrics
 
 from ferlit.data.records import SequenceRule, record_table
-from ferlit.evaluation.pooling import PooledResults, TestedRun, write_confusions
+from ferlit.evaluation.pooling import PooledResults, TestedRun
 from ferlit.evaluation.results import evaluate_sequences, recognised
-from ferlit.evaluation.tables import prediction_table, read_predictions
+from ferlit.evaluation.tables import prediction_table, read_predictions, write_confusions
 
 CLASSES = ["anger", "fear", "sadness"]
 FOLDS = 3
@@ -152,8 +152,8 @@ def test_the_results_are_json_and_the_confusion_matrices_are_written(tmp_path: P
     pooled = PooledResults.of(members, FOLDS)
     results = pooled.to_dict()
     assert json.loads(json.dumps(results)) == results
-    write_confusions(pooled.systems, tmp_path)
     for system in ("softmax", "2b_nm"):
+        write_confusions(system, pooled.systems[system].levels, tmp_path)
         for level in ("image", "sequence"):
             summary = results["summary"][system][level]
             stem = f"confusion_{system}_{level}"
