@@ -1,8 +1,8 @@
 """The two forms of a report: a self-contained HTML page, and Markdown with PNG files beside it."""
 
 import base64
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -83,7 +83,8 @@ def render(name: str, report: Report) -> str:
     return environment.get_template(f"{name}.j2").render(vars(report))
 
 
-class Cell(NamedTuple):
+@dataclass(frozen=True)
+class Cell:
     """A cell of a confusion matrix: its count, and the share of the row."""
 
     count: int

@@ -77,8 +77,8 @@ def main(command: str, options: list[str]) -> None:
         jobs = given.jobs or len(gpus) or 1
         failed = _run_all(runs, asked, folder, rounds, jobs, gpus, console)
         results = _pooled(runs, rounds)
-        for name, system in results.systems.items():
-            write_confusions(name, system.levels, folder)
+        for name, found in results.systems.items():
+            write_confusions(name, found.levels, folder)
         if results.runs:
             print_results(rounds, results, console)
             console.print(
