@@ -36,7 +36,7 @@ COMMANDS = {
     ),
     "report": (
         "what the runs in a folder gave, as one page",
-        "ferlit.evaluation.report.command:main",
+        "ferlit.report.command:main",
     ),
     "export": ("write a checkpoint as ONNX or pt2", "ferlit.inference.export.command:main"),
     "recognise": (

@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,7 +20,7 @@ from ferlit.data.description import DESCRIPTION, Description, find_description
 from ferlit.data.folds import fold_splits, subject_folds
 from ferlit.data.preparation import prepare_store
 from ferlit.data.preprocessing import Preprocessing
-from ferlit.data.records import recordings
+from ferlit.data.records import SequenceRule, recordings
 from ferlit.data.samplers import (
     BatchSampler,
     SeededBatches,
@@ -132,7 +132,7 @@ class ExpressionDataModule(LightningDataModule):
         return list(self.source.classes)
 
     @property
-    def sequence_rule(self) -> Literal["max", "mean"]:
+    def sequence_rule(self) -> SequenceRule:
         """How the images of a sequence vote: "max" or "mean"."""
         return self.source.sequence_rule
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from ferlit.data.flatness import FlatFaceError
 from ferlit.data.preprocessing import flip_averaged
+from ferlit.data.records import SequenceRule
 from ferlit.errors import DataError
-from ferlit.evaluation.metrics import Rule
 from ferlit.inference.classifiers.loading import Classifier, load_classifier
 from ferlit.inference.finding import FaceFinder, RegisteredFace, choose_finder
 from ferlit.inference.inputs import Input, as_grey, check_batch, name_of_input
@@ -101,7 +101,7 @@ class Recogniser:
         return self.classifier.classes
 
     @property
-    def sequence_rule(self) -> Rule:
+    def sequence_rule(self) -> SequenceRule:
         """How the images of a sequence vote, see `ferlit.inference.recognise.sequences`."""
         return self.classifier.sequence_rule
 

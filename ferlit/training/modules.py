@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, Self, cast
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from ferlit.data.datamodule import ExpressionDataModule
 from ferlit.data.dataset import Batch
 from ferlit.data.preprocessing import PREPROCESSING, flip_averaged
+from ferlit.data.records import SequenceRule
 from ferlit.errors import FerlitError, UsageError
 from ferlit.evaluation.metrics import Predictions, SequenceAccuracy
 from ferlit.models import Branches, InceptionFER, OneBranch
@@ -77,7 +78,7 @@ class ExpressionModule(LightningModule):
     def __init__(
         self,
         classes: list[str],
-        sequence_rule: Literal["max", "mean"] = "max",
+        sequence_rule: SequenceRule = "max",
         backbone: nn.Module | None = None,
         branches: Callable[[int, int], nn.Module] = OneBranch,
         optimizer: OptimizerCallable = adam,

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from ferlit.data.preprocessing import PREPROCESSING, Preprocessing
+from ferlit.data.records import SequenceRule
 from ferlit.errors import FerlitError
-from ferlit.evaluation.metrics import Rule
 from ferlit.inference.classifiers.trust import check_class_paths, find_class
 from ferlit.training.modules import ExpressionModule
 
@@ -47,7 +47,7 @@ class ModuleClassifier:
         self.module = module.to(device, memory_format=torch.channels_last).eval()
         self.preprocessing = preprocessing
         self.classes = tuple(module.classes)
-        self.sequence_rule: Rule = module.hparams["sequence_rule"]
+        self.sequence_rule: SequenceRule = module.hparams["sequence_rule"]
 
     def __call__(self, faces: NDArray[np.float32]) -> NDArray[np.float32]:
         """(B, K) probabilities of (B, 1, 48, 48) inputs."""

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from ferlit.archives import UNREADABLE, check_archive
 from ferlit.data.preprocessing import Preprocessing
+from ferlit.data.records import SequenceRule
 from ferlit.errors import FerlitError, UsageError
-from ferlit.evaluation.metrics import Rule
 from ferlit.inference.classifiers.checkpoint import brief, load_checkpoint
 from ferlit.inference.classifiers.exported import ExportedClassifier, OnnxClassifier
 
@@ -28,7 +28,7 @@ class Classifier(Protocol):
         ...
 
     @property
-    def sequence_rule(self) -> Rule:
+    def sequence_rule(self) -> SequenceRule:
         """How the images of a sequence vote."""
         ...
 

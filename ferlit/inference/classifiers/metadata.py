@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from ferlit.archives import UNREADABLE
 from ferlit.data.preprocessing import Preprocessing
+from ferlit.data.records import SEQUENCE_RULES, SequenceRule
 from ferlit.errors import FerlitError
-from ferlit.evaluation.metrics import Rule
 from ferlit.inference.classifiers.protobuf import (
     METADATA_PROPERTIES,
     onnx_property,
@@ -54,7 +54,7 @@ class Metadata:
 
     ferlit_version: str
     classes: tuple[str, ...]
-    sequence_rule: Rule
+    sequence_rule: SequenceRule
     preprocessing: Preprocessing
     precision: Literal["float32", "int8"] = "float32"
     flip_average: bool = False
@@ -102,7 +102,7 @@ class Metadata:
         return cls(**values)
 
 
-_TEXTS = (str, Rule, Literal["float32", "int8"])
+_TEXTS = (str, SequenceRule, Literal["float32", "int8"])
 
 
 def read_metadata(path: Path) -> Metadata:
@@ -148,7 +148,7 @@ def _check_values(metadata: Metadata) -> None:
         raise ValueError(f"classes {classes}")
     if len(set(classes)) < len(classes):
         raise ValueError(f"two classes of one name in {', '.join(classes)}")
-    if rule not in ("max", "mean"):
+    if rule not in SEQUENCE_RULES:
         raise ValueError(f"sequence_rule {rule}")
     values = vars(metadata) | vars(metadata.preprocessing)
     for name in ("equalize", "fit_plane", "flip_average", "sealed"):

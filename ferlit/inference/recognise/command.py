@@ -38,7 +38,7 @@ def main(command: str, options: list[str]) -> None:
     from rich.progress import TimeRemainingColumn as Remaining
 
     from ferlit.data.reasons import list_kinds
-    from ferlit.evaluation.metrics import Rule
+    from ferlit.data.records import SequenceRule
     from ferlit.inference.recognise.outputs import is_folder, open_outputs
     from ferlit.inference.recognise.pipeline import recognise_sources
     from ferlit.inference.recognise.sources import Source, find_sources, not_taken
@@ -59,7 +59,7 @@ def main(command: str, options: list[str]) -> None:
         trust=given.trust,
     )
 
-    def rule_of(source: Source) -> Rule | None:
+    def rule_of(source: Source) -> SequenceRule | None:
         if given.sequence is None:
             return recogniser.sequence_rule if source.kind == "video" else None
         return None if given.sequence == "none" else given.sequence

@@ -8,7 +8,7 @@ from rich.progress import Progress
 
 from ferlit.data.flatness import FlatFaceError
 from ferlit.data.images import UnreadableImageError
-from ferlit.evaluation.metrics import Rule
+from ferlit.data.records import SequenceRule
 from ferlit.inference.finding import RegisteredFace
 from ferlit.inference.recognise.lost_frames import LostFrames
 from ferlit.inference.recognise.outputs import Write
@@ -38,7 +38,7 @@ def recognise_sources(
     recogniser: Recogniser,
     sources: Sequence[Source],
     write: Write,
-    rule_of: Callable[[Source], Rule | None],
+    rule_of: Callable[[Source], SequenceRule | None],
     progress: Progress,
 ) -> Failures:
     """Recognise everything, a few frames in memory at a time.

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple, Protocol
 
-from ferlit.evaluation.metrics import Rule
+from ferlit.data.records import SequenceRule
 from ferlit.inference.recognise.sources import Frame
 from ferlit.inference.recogniser import Face
 
@@ -18,7 +18,7 @@ class SequenceResult(NamedTuple):
     """What a sequence shows."""
 
     source: str  # the video or the folder
-    rule: Rule
+    rule: SequenceRule
     frames: int
     with_face: int  # of the frames
     label: str  # "" where no frame has a face

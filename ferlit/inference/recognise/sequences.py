@@ -11,7 +11,8 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from ferlit.evaluation.metrics import Rule, sequence_predictions
+from ferlit.data.records import SequenceRule
+from ferlit.evaluation.metrics import sequence_predictions
 from ferlit.inference.recognise.results import SequenceResult
 from ferlit.inference.recogniser import Face
 
@@ -33,7 +34,7 @@ class SequenceVotes:
     (2, 1, 'fear')
     """
 
-    def __init__(self, source: str, classes: Sequence[str], rule: Rule) -> None:
+    def __init__(self, source: str, classes: Sequence[str], rule: SequenceRule) -> None:
         self.source = source
         self.classes = tuple(classes)
         self.rule = rule

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ferlit.errors import DataError
-from ferlit.evaluation.pooling import TestedRun, read_predictions
+from ferlit.evaluation.pooling import TestedRun
+from ferlit.evaluation.tables import read_predictions
 from ferlit.runs.record import read_run
 from ferlit.training.crossval.rounds import Round, Rounds
 from ferlit.training.processes.fit import Fit

@@ -14,10 +14,11 @@ from ferlit.data.databases import DATABASES
 from ferlit.data.databases.synthetic import drawn_like
 from ferlit.data.preparation import prepare_store
 from ferlit.errors import DataError
-from ferlit.evaluation.report.sections import commands, facts, results
-from ferlit.evaluation.report.study import find_study
 from ferlit.evaluation.tables import prediction_table
-from tests.ferlit.evaluation.written_runs import write_run, write_study
+from ferlit.report.content import commands, facts
+from ferlit.report.sections.accuracy import measure_accuracy
+from ferlit.report.study import find_study
+from tests.ferlit.report.written_runs import write_run, write_study
 
 
 def test_the_head_tells_protocol_people_and_runs(tmp_path: Path) -> None:
@@ -190,6 +191,6 @@ def test_where_the_test_has_no_labels_the_validation_part_judges(tmp_path: Path)
     found = find_study(tmp_path / "runs")
     judged = store.records.loc[store.records["split"] == "val", "image"]
     assert found.runs[0].predictions["image"].tolist() == judged.tolist()
-    assert results(found)["levels"] == ["image"]
-    assert "flatter" in " ".join(results(found)["cautions"])
+    assert measure_accuracy(found).levels == ("image",)
+    assert "flatter" in " ".join(measure_accuracy(found).cautions)
     assert "validation" in dict(facts(found))["protocol"]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from ferlit.errors import DataError
-from ferlit.evaluation.report.runs import PREDICTED, TESTED, Run, read_run_folder
+from ferlit.report.runs import PREDICTED, TESTED, Run, read_run_folder
 from ferlit.runs.folder import CHECKPOINTS, CONFIG, EVALUATIONS
 from ferlit.runs.record import RUN, check_run, is_finished
 from ferlit.training.processes.fit import LOG
@@ -42,6 +42,15 @@ class Study:
     unfinished: tuple[Note, ...] = ()
     unreadable: tuple[Note, ...] = ()
     replaced: tuple[Note, ...] = ()
+
+    @property
+    def left_out(self) -> dict[str, tuple[Note, ...]]:
+        """What is not part of the results, by its kind."""
+        return {
+            "unfinished": self.unfinished,
+            "unreadable": self.unreadable,
+            "replaced": self.replaced,
+        }
 
     @property
     def systems(self) -> dict[str, list[Run]]:

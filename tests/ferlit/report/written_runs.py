@@ -9,7 +9,8 @@ import pandas as pd
 import yaml
 
 from ferlit.data.records import record_table
-from ferlit.evaluation.tables import evaluate_images, prediction_table, write_evaluation
+from ferlit.evaluation.results import evaluate_images
+from ferlit.evaluation.tables import prediction_table, write_evaluation
 
 CLASSES = ["anger", "fear", "sadness"]
 FOLDS = 3

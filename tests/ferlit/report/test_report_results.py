@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ferlit.evaluation.report.features import Features
-from ferlit.evaluation.report.mistakes import worst_mistakes
-from ferlit.evaluation.report.networks import map_section
-from ferlit.evaluation.report.published import PAPER, paper_figures
-from ferlit.evaluation.report.runs import Run, read_history
-from ferlit.evaluation.report.sections import best_validated, curves, results
-from ferlit.evaluation.report.study import find_study
-from tests.ferlit.evaluation.written_runs import CLASSES, FOLDS, predictions, write_run, write_study
+from ferlit.report.features import Features
+from ferlit.report.runs import Run, read_history
+from ferlit.report.sections.accuracy import PAPER, measure_accuracy, paper_figures
+from ferlit.report.sections.curves import curves
+from ferlit.report.sections.maps import best_validated, draw_maps
+from ferlit.report.sections.mistakes import worst_mistakes
+from ferlit.report.study import find_study
+from tests.ferlit.report.written_runs import CLASSES, FOLDS, predictions, write_run, write_study
 
 
 @pytest.fixture
@@ -24,25 +24,27 @@ def study(tmp_path: Path) -> Path:
 def test_accuracies_are_those_of_all_predictions_together(study: Path) -> None:
     found = find_study(study)
     assert list(found.systems) == ["softmax", "2b_nm"]  # the order of the paper
-    softmax, other = results(found)["systems"]
+    systems = measure_accuracy(found).results.systems
+    softmax, other = systems["softmax"], systems["2b_nm"]
+    assert list(systems) == ["softmax", "2b_nm"]
     tables = [predictions(fold, seed) for seed in (0, 1) for fold in range(FOLDS)]
     right = [(table["label"] == table["predicted"]).sum() for table in tables]
-    image = softmax["levels"]["image"]
-    assert (image["correct"], image["total"]) == (sum(right), 6 * 24)
+    image, over_seeds = softmax.levels["image"], softmax.over_seeds("image")
+    assert (image.correct, image.total) == (sum(right), 6 * 24)
     seeds = [sum(right[:3]) / 72, sum(right[3:]) / 72]
-    assert image["over_seeds"]["mean"] == pytest.approx(np.mean(seeds))
-    assert image["over_seeds"]["sd"] == pytest.approx(np.std(seeds, ddof=1))
+    assert over_seeds.mean == pytest.approx(np.mean(seeds))
+    assert over_seeds.sd == pytest.approx(np.std(seeds, ddof=1))
     votes = [table.groupby("sequence")[CLASSES].max().idxmax(axis=1) for table in tables]
     truth = [table.groupby("sequence")["label"].first() for table in tables]
-    sequence = softmax["levels"]["sequence"]
+    sequence = softmax.levels["sequence"]
     hits = sum((vote == label).sum() for vote, label in zip(votes, truth, strict=True))
-    assert (sequence["correct"], sequence["total"]) == (hits, 6 * 12)
-    assert other["levels"]["image"]["total"] == 5 * 24
-    assert other["levels"]["image"]["over_seeds"]["seeds"] == 1  # the complete one
+    assert (sequence.correct, sequence.total) == (hits, 6 * 12)
+    assert other.levels["image"].total == 5 * 24
+    assert other.over_seeds("image").number == 1  # the complete one
 
 
 def test_what_is_incomplete_is_said(study: Path) -> None:
-    cautions = " ".join(results(find_study(study))["cautions"])
+    cautions = " ".join(measure_accuracy(find_study(study)).cautions)
     assert "2b_nm: not every fold of seed 1 is done (5 of 6 runs)" in cautions
     assert "different numbers of runs" in cautions
 
@@ -92,10 +94,10 @@ def test_the_worst_mistakes_are_one_a_recording(study: Path) -> None:
 
 
 def test_runs_of_a_fold_that_were_tested_on_other_images_are_told(study: Path) -> None:
-    assert "same images" not in " ".join(results(find_study(study))["cautions"])
+    assert "same images" not in " ".join(measure_accuracy(find_study(study)).cautions)
     table = study / "runs/2b_nm/seed_0/fold_1/predictions.csv"
     table.write_text(table.read_text().replace("1/0_0.png", "1/9_0.png"))
-    cautions = results(find_study(study))["cautions"]
+    cautions = measure_accuracy(find_study(study)).cautions
     assert any("of fold 1 were not all tested on the same images" in text for text in cautions)
 
 
@@ -104,15 +106,15 @@ def test_faces_without_a_name_are_no_person_of_a_map(tmp_path: Path) -> None:
     table.write_text(table.read_text().replace(",000,", ",,"))
     found = find_study(tmp_path)
     features = Features(np.random.default_rng(0).normal(size=(24, 4)).astype(np.float32), None)
-    (section,) = map_section(found, {found.runs[0]: features}, "pca")
-    assert section["people"] == 2
-    assert section["pictures"][1].text.endswith("by person, 24 faces of 2 persons")
+    (section,) = draw_maps(found, {found.runs[0]: features}, "pca")
+    assert section.people == 2
+    assert section.figures[1].text.endswith("by person, 24 faces of 2 persons")
 
 
 def test_another_number_of_folds_than_the_papers_is_said(tmp_path: Path) -> None:
     folder = write_run(tmp_path, database="ckplus")
     split = pd.DataFrame({"split": "train", "identity": [f"S{n}" for n in range(118)]})
     split.assign(images=9, sequences=3).to_csv(folder / "split.csv", index=False)
-    found = results(find_study(tmp_path))
-    assert found["has_paper"]
-    assert "The paper used 8 folds; these runs use 3 folds." in found["cautions"]
+    found = measure_accuracy(find_study(tmp_path))
+    assert found.paper
+    assert "The paper used 8 folds; these runs use 3 folds." in found.cautions

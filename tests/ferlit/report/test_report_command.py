@@ -17,10 +17,9 @@ from PIL import Image
 from ferlit.cli import main
 from ferlit.data.store import Store
 from ferlit.errors import DataError
-from ferlit.evaluation.report.command import make_report
-from ferlit.evaluation.report.features import read_features
-from ferlit.evaluation.report.page import HTML, MARKDOWN
-from ferlit.evaluation.report.study import find_study
+from ferlit.report.features import read_features
+from ferlit.report.page import HTML, MARKDOWN, make_report
+from ferlit.report.study import find_study
 from ferlit.training import JointModule
 from tests.ferlit.tiny import TINY
 
@@ -249,5 +248,5 @@ def test_a_checkpoint_that_is_not_the_tested_one_is_not_looked_into(
     folder = tmp_path / "runs" / "2b_nm" / "seed_0" / "fold_0"
     shutil.copytree(runs / "2b_nm/seed_0/fold_0", folder)
     shutil.copy(runs / "2b_nm/seed_0/fold_1/checkpoints/best.ckpt", folder / "checkpoints")
-    problems = make_report(tmp_path / "runs", tmp_path / "report")["problems"]
+    problems = make_report(tmp_path / "runs", tmp_path / "report").problems
     assert "does not give the probabilities in predictions.csv" in problems[0]

@@ -8,11 +8,11 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ferlit.evaluation.report.identity import pool_readings
-from ferlit.evaluation.report.leakage import (
+from ferlit.evaluation.leakage import (
     linear_probe,
     measure_leakage,
     nearest_face,
+    pool_readings,
     spread_recordings,
 )
 
@@ -119,10 +119,11 @@ def test_pooling_adds_counts_and_averages_accuracies() -> None:
         measure_leakage(planted(person, noise)[kept], names[kept], labels[kept], recording[kept])
         for noise, kept in ((0.1, person < 2), (2.0, person >= 2))
     ]
-    pooled = pool_readings(folds)["person_nearest"]
+    pooled = pool_readings(folds)["person", "nearest"]
     first, second = (fold["person", "nearest"] for fold in folds)
-    assert pooled["correct"] == first.correct + second.correct
-    assert pooled["total"] == len(names)
-    assert pooled["mean"] == pytest.approx((first.accuracy + second.accuracy) / 2)
-    assert pooled["deviation"] == pytest.approx(abs(first.accuracy - second.accuracy) / 2**0.5)
-    assert pooled["accuracy"] != pytest.approx(pooled["mean"])
+    assert pooled.sums.correct == first.correct + second.correct
+    assert pooled.sums.total == len(names)
+    assert pooled.accuracies.mean == pytest.approx((first.accuracy + second.accuracy) / 2)
+    deviation = abs(first.accuracy - second.accuracy) / 2**0.5
+    assert pooled.accuracies.sd == pytest.approx(deviation)
+    assert pooled.sums.accuracy != pytest.approx(pooled.accuracies.mean)

@@ -3,11 +3,13 @@
 import io
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -29,11 +31,42 @@ PALETTE = (
 _MARKERS = "osD^vPX"
 
 
+@dataclass(frozen=True, eq=False)
+class Illustration:
+    """A figure in the two forms that a report shows.
+
+    Args:
+        figure: The figure.
+        name: Of its file, without the suffix; distinguishes its identifiers on the page.
+        text: What it shows, for those who do not see it.
+    """
+
+    figure: Figure
+    name: str
+    text: str
+
+    @property
+    def svg(self) -> Markup:
+        """An SVG element for a page that has several."""
+        buffer = io.StringIO()
+        with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": self.name}):
+            self.figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+        text = buffer.getvalue()
+        text = text[text.index("<svg") :]
+        text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+        text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{self.name}-", text)
+        return Markup(text.replace(INK, "currentColor"))
+
+    def save_png(self, folder: Path) -> None:
+        """Write it on white."""
+        self.figure.savefig(folder / f"{self.name}.png", dpi=140, facecolor="white")
+
+
 def curves_figure(curves: Mapping[str, pd.DataFrame], title: str, *, percent: bool) -> Figure:
     """A line a system, with a band of one standard deviation.
 
     Args:
-        curves: By system, see `ferlit.evaluation.report.curves.mean_curve`.
+        curves: By system, see `ferlit.report.sections.curves.mean_curve`.
         title: What is drawn.
         percent: Whether the values are shares.
     """
@@ -106,28 +139,6 @@ def faces_figure(faces: Sequence[NDArray[np.uint8]], captions: Sequence[str]) ->
     for axes in figure.axes:
         axes.axis("off")
     return figure
-
-
-def svg(figure: Figure, name: str) -> str:
-    """The figure as an SVG element for a page that has several.
-
-    Args:
-        figure: The figure.
-        name: Distinguishes its identifiers from those of other figures.
-    """
-    buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
-    return text.replace(INK, "currentColor")
-
-
-def save_png(figure: Figure, path: Path) -> None:
-    """The figure on white."""
-    figure.savefig(path, dpi=140, facecolor="white")
 
 
 def _figure(title: str) -> tuple[Figure, Axes]:

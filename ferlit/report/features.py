@@ -12,15 +12,17 @@ import pandas as pd
 import torch
 from lightning.pytorch import LightningModule
 from numpy.typing import NDArray
+from rich.progress import Progress
 
 from ferlit.archives import check_archive
 from ferlit.data.manifest import checksum
 from ferlit.data.preprocessing import Preprocessing
 from ferlit.errors import DataError
-from ferlit.evaluation.report.runs import Run, find_store
 from ferlit.files import whole_file
 from ferlit.locks import owned
 from ferlit.models.branches import OneBranch
+from ferlit.report.runs import Run, find_store
+from ferlit.report.study import Study
 
 logger = logging.getLogger(__name__)
 _BATCH = 256
@@ -88,6 +90,25 @@ def read_features(run: Run, cache: Path) -> Features:
         with whole_file(path) as draft, draft.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **content)
     return features
+
+
+def gather_features(
+    study: Study, cache: Path, progress: Progress
+) -> tuple[dict[Run, Features], list[str]]:
+    """The features of every run that still has its checkpoint and store; and why others lack them.
+
+    Args:
+        study: The runs.
+        cache: Folder that keeps features.
+        progress: Shows how far it is.
+    """
+    found, problems = {}, []
+    for run in progress.track(study.runs, description="features"):
+        try:
+            found[run] = read_features(run, cache)
+        except DataError as error:
+            problems.append(f"{run.name}: {error}")
+    return found, problems
 
 
 def _key(run: Run) -> str:

@@ -1,23 +1,38 @@
 """Identity leakage of all runs of a study, pooled by system and features."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from ferlit.data.records import recordings
 from ferlit.errors import DataError
-from ferlit.evaluation.report.features import Features, judged_faces
-from ferlit.evaluation.report.leakage import Reading, measure_leakage
-from ferlit.evaluation.report.runs import Run
+from ferlit.evaluation.leakage import PooledReading, Readings, measure_leakage, pool_readings
+from ferlit.report.features import Features, judged_faces
+from ferlit.report.runs import Run
 
 PIXELS = "pixels"
-_Readings = dict[tuple[str, str], Reading]
 
 
-def leakage_of(run: Run, features: NDArray[np.float32]) -> _Readings:
+@dataclass(frozen=True)
+class LeakageRow:
+    """A row of the table.
+
+    Args:
+        system: Name of the system; "" of the pixels, which need no network.
+        features: "EC", "ML" or "pixels".
+        runs: How many were measured.
+        readings: By question and reader, see `measure_leakage`.
+    """
+
+    system: str
+    features: str
+    runs: int
+    readings: Mapping[tuple[str, str], PooledReading]
+
+
+def leakage_of(run: Run, features: NDArray[np.float32]) -> Readings:
     """`measure_leakage` of the faces that judge a run; empty where they name too few persons.
 
     Args:
@@ -35,7 +50,7 @@ def leakage_of(run: Run, features: NDArray[np.float32]) -> _Readings:
 
 def leakage_table(
     runs: Iterable[Run], features: Mapping[Run, Features]
-) -> tuple[list[dict[str, Any]], list[str]]:
+) -> tuple[list[LeakageRow], list[str]]:
     """One row for each system and features, and one for the pixels of the same faces.
 
     Args:
@@ -43,11 +58,10 @@ def leakage_table(
         features: Of the runs that have some.
 
     Returns:
-        Rows of ``system``, ``features``, ``runs`` and by question and reader the counts pooled over
-        runs, with mean and standard deviation over runs; and what is missing.
+        The rows; and what is missing.
     """
-    found: dict[tuple[str, str], list[_Readings]] = {}
-    pixels: dict[tuple[str, ...], _Readings] = {}
+    found: dict[tuple[str, str], list[Readings]] = {}
+    pixels: dict[tuple[str, ...], Readings] = {}
     problems = []
     for run in runs:
         if run not in features:
@@ -69,7 +83,7 @@ def leakage_table(
     if known and found:
         found[("", PIXELS)] = known
     rows = [
-        {"system": system, "features": name, "runs": len(members), **pool_readings(members)}
+        LeakageRow(system, name, len(members), pool_readings(members))
         for (system, name), members in found.items()
     ]
     return rows, problems
@@ -78,27 +92,3 @@ def leakage_table(
 def _pixels(run: Run) -> NDArray[np.float32]:
     faces = judged_faces(run)
     return faces.reshape(len(faces), -1).astype(np.float32)
-
-
-def pool_readings(members: list[_Readings]) -> dict[str, dict[str, Any]]:
-    """Sums of the counts, mean and standard deviation of the accuracies.
-
-    >>> one, two = Reading(1, 4, 0.5), Reading(3, 4, 1.5)
-    >>> pool_readings([{("person", "nearest"): one}, {("person", "nearest"): two}])
-    {'person_nearest': {'correct': 4, 'total': 8, 'accuracy': 0.5, 'chance': 0.25, 'mean': 0.5,
-    'deviation': 0.35...}}
-    """
-    pooled = {}
-    for question, reader in members[0]:
-        readings = [member[question, reader] for member in members]
-        table = pd.DataFrame(readings).sum()
-        accuracies = [reading.accuracy for reading in readings]
-        pooled[f"{question}_{reader}"] = {
-            "correct": int(table["correct"]),
-            "total": int(table["total"]),
-            "accuracy": float(table["correct"] / table["total"]),
-            "chance": float(table["expected"] / table["total"]),
-            "mean": float(np.mean(accuracies)),
-            "deviation": float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else None,
-        }
-    return pooled

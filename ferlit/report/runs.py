@@ -10,11 +10,12 @@ import pandas as pd
 import yaml
 
 from ferlit.data.databases import DATABASES
+from ferlit.data.records import SequenceRule
 from ferlit.data.store import DESCRIPTION, Description, Store
 from ferlit.errors import DataError
-from ferlit.evaluation.metrics import Rule
-from ferlit.evaluation.pooling import TestedRun, read_predictions
-from ferlit.evaluation.tables import evaluate_images
+from ferlit.evaluation.pooling import TestedRun
+from ferlit.evaluation.results import evaluate_images
+from ferlit.evaluation.tables import read_predictions
 from ferlit.runs.record import read_run
 
 TESTED, PREDICTED, METRICS = "predictions.csv", "predictions_all.csv", "metrics.json"
@@ -116,7 +117,7 @@ def read_run_folder(folder: Path) -> Run:
     rule = _rule(folder, database)
     return Run(
         folder=folder,
-        tested=TestedRun(system, seed, fold, classes, rule, predictions, details={}),
+        tested=TestedRun(system, seed, fold, classes, rule, predictions),
         part=part,
         folds=None if fold is None else folds,
         database=database,
@@ -229,7 +230,7 @@ def _database(config: dict[str, Any], record: dict[str, Any]) -> str:
     return str(name or "unknown")
 
 
-def _rule(folder: Path, database: str) -> Rule:
+def _rule(folder: Path, database: str) -> SequenceRule:
     path = folder / "hparams.yaml"
     rule = _read_yaml(path).get("sequence_rule") if path.is_file() else None
     if rule is None and database in DATABASES:

@@ -10,11 +10,14 @@ recording that it is asked about, and persons with a single recording are left o
 """
 
 import warnings
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+from ferlit.evaluation.pooling import Spread
 
 PROBE_FOLDS = 5
 
@@ -40,6 +43,22 @@ class Reading(NamedTuple):
     @property
     def chance(self) -> float:
         return self.expected / self.total
+
+
+Readings = dict[tuple[str, str], Reading]  # by question and reader, see `measure_leakage`
+
+
+@dataclass(frozen=True)
+class PooledReading:
+    """What a reader got right in several runs.
+
+    Args:
+        sums: Over the runs.
+        accuracies: Of the runs.
+    """
+
+    sums: Reading
+    accuracies: Spread
 
 
 def usable_faces(people: NDArray[np.object_], recordings: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -151,7 +170,7 @@ def measure_leakage(
     people: NDArray[np.object_],
     expressions: NDArray[np.object_],
     recordings: NDArray[np.int64],
-) -> dict[tuple[str, str], Reading]:
+) -> Readings:
     """Both readers' answers about the person and the expression.
 
     Args:
@@ -178,3 +197,20 @@ def measure_leakage(
             ("linear", linear_probe(features, labels, fold_of)),
         )
     }
+
+
+def pool_readings(members: list[Readings]) -> dict[tuple[str, str], PooledReading]:
+    """Sums of the counts, mean and standard deviation of the accuracies.
+
+    >>> one, two = Reading(1, 4, 0.5), Reading(3, 4, 1.5)
+    >>> pool_readings([{("person", "nearest"): one}, {("person", "nearest"): two}])
+    {('person', 'nearest'): PooledReading(sums=Reading(correct=4, total=8, expected=2.0),
+    accuracies=Spread(mean=0.5, sd=0.35..., number=2))}
+    """
+    pooled = {}
+    for key in members[0]:
+        readings = [member[key] for member in members]
+        correct, total, expected = pd.DataFrame(readings).sum()
+        sums = Reading(int(correct), int(total), float(expected))
+        pooled[key] = PooledReading(sums, Spread.of([reading.accuracy for reading in readings]))
+    return pooled
