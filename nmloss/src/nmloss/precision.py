@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nmloss.shapes import check_real
+from nmloss.arguments import check_real
 
 
 def at_least_float32(values: Tensor) -> Tensor:

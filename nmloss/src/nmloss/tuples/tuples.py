@@ -1,10 +1,9 @@
 """The tuples of a batch in the forms that the losses compute on.
 
 A loss asks its tuples how far the members are from a weighted sum of the positives, or from the
-query. The answers are tables, see `nmloss.members`.
+query. The answers are tables, see `nmloss.tuples.members`.
 
-`PointTuples` serve any form and any distance; `nmloss.layout` has those of a batch that is laid out
-tuple after tuple.
+`PointTuples` serve any form and any distance, `LaidOutTuples` a batch laid out tuple after tuple.
 """
 
 from abc import ABC, abstractmethod
@@ -12,7 +11,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from nmloss.members import Members, Rows, Segments
+from nmloss.tuples.members import Members, Rows, Segments
 
 # From members, (Q, K, D) or (R, D), and one point a tuple, (Q, D), to (Q, K) or (Q, R).
 Distance = Callable[[Tensor, Tensor], Tensor]
@@ -26,31 +25,31 @@ class Tuples(ABC):
     Args:
         positives: The positives.
         negatives: The negatives.
-        has_query: Whether the query is one of its positives.
+        query_is_positive: Whether the query is one of its positives.
     """
 
     # (B,) the tuple of each query, where some have the same; None: each its own.
-    row_of: Tensor | None = None
+    inverse: Tensor | None = None
 
-    def __init__(self, positives: Members, negatives: Members, has_query: bool) -> None:
+    def __init__(self, positives: Members, negatives: Members, query_is_positive: bool) -> None:
         self.positives = positives
         self.negatives = negatives
-        self.has_query = has_query
+        self.query_is_positive = query_is_positive
 
     @abstractmethod
-    def to_center(self, weights: Tensor) -> Tables:
+    def distances_to_center(self, weights: Tensor) -> Tables:
         """Distances of positives and negatives to the weighted sums of the positives."""
 
     @abstractmethod
-    def to_query(self) -> Tables:
+    def distances_to_query(self) -> Tables:
         """Distances of positives and negatives to the query."""
 
-    def counting(self) -> Tensor:
+    def valid(self) -> Tensor:
         """(Q,) True where there is a positive beside the query, or a negative."""
         positives, negatives = self.positives, self.negatives
-        positive = positives.sum(positives.ones(positives.mask))
-        negative = negatives.sum(negatives.ones(negatives.mask))
-        return (positive > int(self.has_query)) | (negative > 0)
+        positive = positives.sum(positives.weights(positives.mask))
+        negative = negatives.sum(negatives.weights(negatives.mask))
+        return (positive > int(self.query_is_positive)) | (negative > 0)
 
 
 class PointTuples(Tuples):
@@ -74,24 +73,24 @@ class PointTuples(Tuples):
         distance: Distance,
         queries: Tensor | None = None,
     ) -> None:
-        super().__init__(positives, negatives, has_query=queries is None)
+        super().__init__(positives, negatives, query_is_positive=queries is None)
         self.points = points
         self.distance = distance
         self.queries = queries
 
-    def to_center(self, weights: Tensor) -> Tables:
+    def distances_to_center(self, weights: Tensor) -> Tables:
         points = self.points[0]
         if isinstance(self.positives, Segments):
-            return self._to(self.positives.sum(weights[:, None] * points))
+            return self._distances(self.positives.sum(weights[:, None] * points))
         if points.ndim == 2:
-            return self._to(weights @ points)
-        return self._to((weights[:, None] @ points)[:, 0])
+            return self._distances(weights @ points)
+        return self._distances((weights[:, None] @ points)[:, 0])
 
-    def to_query(self) -> Tables:
+    def distances_to_query(self) -> Tables:
         assert self.queries is not None
-        return self._to(self.queries)
+        return self._distances(self.queries)
 
-    def _to(self, targets: Tensor) -> Tables:
+    def _distances(self, targets: Tensor) -> Tables:
         second = self._table(self.negatives, self.points[1], targets)
         if self.points[0] is self.points[1]:
             return second, second
@@ -99,7 +98,7 @@ class PointTuples(Tuples):
 
     def _table(self, members: Members, points: Tensor, targets: Tensor) -> Tensor:
         if isinstance(members, Segments):
-            return self.distance(points[:, None], members.spread(targets))[:, 0]
+            return self.distance(points[:, None], members.expand(targets))[:, 0]
         return self.distance(points, targets)
 
 
@@ -108,7 +107,7 @@ class MatrixTuples(PointTuples):
 
     Args:
         positives: The positive pairs, in a list.
-        columns: (P,) their places among the points.
+        columns: (P,) their indices among the points.
         negatives: (Q, R).
         points: (R, D).
         distance: See `Distance`.
@@ -125,8 +124,40 @@ class MatrixTuples(PointTuples):
         queries: Tensor,
     ) -> None:
         super().__init__(positives, negatives, (points, points), distance, queries)
-        self.places = (positives.rows, columns)
+        self.index = (positives.rows, columns)
 
-    def to_query(self) -> Tables:
-        table = super().to_query()[1]
-        return table[self.places], table
+    def distances_to_query(self) -> Tables:
+        table = super().distances_to_query()[1]
+        return table[self.index], table
+
+
+class LaidOutTuples(Tuples):
+    """Tuples that lack nothing, [query, M-1 positives, N negatives].
+
+    Args:
+        positives: (Q, M), or (Q, M-1) without the query.
+        negatives: (Q, N).
+        query_is_positive: See `Tuples`.
+        distances: From the weights of a centre, (Q, M), or of the query, (Q, 1), to the distances
+            of all members, (Q, M + N).
+    """
+
+    def __init__(
+        self,
+        positives: Rows,
+        negatives: Rows,
+        query_is_positive: bool,
+        distances: Callable[[Tensor], Tensor],
+    ) -> None:
+        super().__init__(positives, negatives, query_is_positive)
+        self.distances = distances
+
+    def distances_to_center(self, weights: Tensor) -> Tables:
+        table = self.distances(weights)
+        start = 0 if self.query_is_positive else 1
+        stop = start + self.positives.mask.shape[1]
+        return table[:, start:stop], table[:, stop:]
+
+    def distances_to_query(self) -> Tables:
+        mask = self.positives.mask
+        return self.distances_to_center(mask.new_ones(mask.shape[0], 1, dtype=self.positives.dtype))
