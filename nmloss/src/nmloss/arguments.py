@@ -1,7 +1,8 @@
-"""Arguments by value and in the shape that the losses compute on, or refused by name."""
+"""Arguments as the losses compute on them: by value, in shape and precision; or refused by name."""
 
 import math
 import operator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -199,6 +200,39 @@ def check_weights(size: int, map_a: Tensor, map_b: Tensor, linear: Tensor, bias:
                 f"{name} of shape {tuple(weight.shape)} for embeddings of size {size}: "
                 f"needed is {shape}"
             )
+
+
+def full_precision(embeddings: Tensor, ref_emb: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Embeddings and references in at least float32; the embeddings where there are none.
+
+    Raises:
+        ValueError: one is no (B, D) tensor of real numbers, or they differ in D.
+    """
+    check_real("embeddings", embeddings, (2,))
+    if ref_emb is not None:
+        check_real("ref_emb", ref_emb, (2,))
+        if ref_emb.shape[1] != embeddings.shape[1]:
+            raise ValueError(
+                f"ref_emb of shape {tuple(ref_emb.shape)} for embeddings of "
+                f"{tuple(embeddings.shape)}: needed is the same size"
+            )
+    full = at_least_float32(embeddings)
+    if ref_emb is None or ref_emb is embeddings:
+        return full, full
+    return full, at_least_float32(ref_emb)
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """Half precision as float32; float64 stays."""
+    return values if values.dtype == torch.float64 else values.float()
+
+
+def no_autocast(values: Tensor) -> AbstractContextManager[Any]:
+    """Autocast switched off, where the device of the values has it."""
+    kind = values.device.type
+    if torch.amp.is_autocast_available(kind):
+        return torch.autocast(kind, enabled=False)
+    return nullcontext()
 
 
 def _index(value: Any) -> int | None:

@@ -9,11 +9,11 @@ from pytorch_metric_learning.reducers import ClassWeightedReducer, MeanReducer, 
 from torch import Tensor
 
 from nmloss import equations
+from nmloss.arguments import full_precision, no_autocast
 from nmloss.indices import TupleIndices
 from nmloss.labels.tensors import CLASSES, alike, check_references
 from nmloss.measures import Measure, measure_of
-from nmloss.precision import full_precision, no_autocast
-from nmloss.tuples.builders import from_indices, from_labels, from_layout
+from nmloss.tuples.builders import build_tuples
 from nmloss.tuples.tuples import Tuples
 
 
@@ -94,31 +94,31 @@ class TupleLoss(BaseMetricLossFunction):  # type: ignore[misc]
         ref_labels: Tensor | None,
     ) -> dict[str, dict[str, Any]]:
         """PML's hook: one loss per tuple, as elements."""
-        layout = indices_tuple if isinstance(indices_tuple, TupleIndices) else None
-        layout = layout if ref_emb is embeddings else None
-        if layout is not None and len(embeddings) != layout.batch_size:
+        is_laid_out = isinstance(indices_tuple, TupleIndices) and ref_emb is embeddings
+        if is_laid_out and len(embeddings) != indices_tuple.batch_size:
             raise ValueError(
                 f"{len(embeddings)} embeddings, but indices_tuple is laid out for "
-                f"{layout.num_tuples} x ({layout.positives} + {layout.negatives}) = "
-                f"{layout.batch_size}"
+                f"{indices_tuple.num_tuples} x ({indices_tuple.positives} + "
+                f"{indices_tuple.negatives}) = {indices_tuple.batch_size}"
             )
-        if len(embeddings) == 0 or (layout is not None and layout.tuple_size == 1):
+        if len(embeddings) == 0 or (is_laid_out and indices_tuple.tuple_size == 1):
             return self._nothing(embeddings)
         with no_autocast(embeddings):
-            form = (self.measure, self.query_is_positive)
-            if layout is not None:
-                tuples = from_layout(*form, embeddings, layout)
-            elif indices_tuple is None:
-                tuples = from_labels(*form, embeddings, labels, ref_emb, ref_labels)
-            else:
-                tuples = from_indices(*form, embeddings, indices_tuple, ref_emb)
+            tuples = build_tuples(
+                self.measure,
+                self.query_is_positive,
+                embeddings,
+                labels,
+                indices_tuple,
+                ref_emb,
+                ref_labels,
+            )
             losses = self.tuple_losses(tuples)
         if self.collect_stats:
             self._record(tuples, losses)
-        queries = torch.arange(
-            0, len(embeddings), 1 if layout is None else layout.tuple_size, device=embeddings.device
-        )
-        if layout is None:
+        step = indices_tuple.tuple_size if is_laid_out else 1
+        queries = torch.arange(0, len(embeddings), step, device=embeddings.device)
+        if not is_laid_out:
             valid = tuples.valid()
             if tuples.inverse is not None:
                 losses, valid = losses[tuples.inverse], valid[tuples.inverse]

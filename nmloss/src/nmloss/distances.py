@@ -6,8 +6,7 @@ import torch
 from pytorch_metric_learning.distances import BaseDistance
 from torch import Tensor, nn
 
-from nmloss.arguments import check_points, flag, whole
-from nmloss.precision import at_least_float32, no_autocast
+from nmloss.arguments import at_least_float32, check_points, flag, no_autocast, whole
 
 
 def squared_distances(members: Tensor, points: Tensor) -> Tensor:

@@ -19,16 +19,15 @@ from torch import Tensor
 
 from nmloss import equations
 from nmloss.arguments import (
+    at_least_float32,
     check_distances,
     check_members,
-    check_points,
-    check_weights,
     flag,
+    no_autocast,
     scalar,
 )
 from nmloss.distances import squared_distances
-from nmloss.measures import LearnedMargin
-from nmloss.precision import at_least_float32, no_autocast
+from nmloss.measures import adaptive_margin
 from nmloss.tuples.members import Rows
 from nmloss.tuples.tuples import Distance, PointTuples
 
@@ -171,46 +170,6 @@ def adaptive_nm_tuple_clusters_loss(
         return equations.adaptive_threshold(tuples, mine_positives) * tuples.valid()
 
 
-def adaptive_margin(
-    members: Tensor,
-    points: Tensor,
-    *,
-    map_a: Tensor,
-    map_b: Tensor,
-    linear: Tensor,
-    bias: Tensor,
-    sign: float = -1.0,
-) -> Tensor:
-    """H = T - D, the learned threshold less the learned distance (Eqs. 5 to 8).
-
-    H(f, p) = s/2 |L_A f|^2 + s/2 |L_A p|^2 + (L_B f).(L_B p) + c.(f + p) + b
-
-    The paper prints s = +1. The plain case, T constant and D = |f - p|^2, needs s = -1: then
-    L_A = L_B = sqrt(2) I, c = 0 and b = T give exactly T - |f - p|^2.
-
-    Args:
-        members: (Q, K, D); or (R, D).
-        points: (Q, D).
-        map_a: L_A, (rank, D).
-        map_b: L_B, (rank, D).
-        linear: c, (D,).
-        bias: b, scalar.
-        sign: s.
-
-    Returns:
-        (Q, K); or (Q, R).
-
-    >>> root = 2**0.5 * torch.eye(2)
-    >>> adaptive_margin(torch.tensor([[3.0, 4.0]]), torch.zeros(1, 2), map_a=root, map_b=root,
-    ...                 linear=torch.zeros(2), bias=torch.tensor(1.0)).round()
-    tensor([[-24.]])
-    """
-    check_points(members, points)
-    check_weights(members.shape[-1], map_a, map_b, linear, bias)
-    measure = LearnedMargin(map_a, map_b, linear, bias, scalar("sign", sign))
-    return measure.margin(at_least_float32(members), at_least_float32(points))
-
-
 def n_plus_one_tuplet_loss(
     positives: Tensor,
     negatives: Tensor,
@@ -311,7 +270,8 @@ def _tuples(
     return PointTuples(
         Rows(_mask(points, positive_mask), points.dtype),
         Rows(_mask(others, negative_mask), others.dtype),
+        queries is None,
         (points, others),
-        distance,
         None if queries is None else at_least_float32(queries),
+        distance,
     )

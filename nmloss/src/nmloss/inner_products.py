@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from nmloss.precision import no_autocast
+from nmloss.arguments import no_autocast
 
 EPS = 1e-12  # that of torch.nn.functional.normalize
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from pytorch_metric_learning.distances import BaseDistance, LpDistance
 from torch import Tensor
 
+from nmloss.arguments import at_least_float32, check_points, check_weights, scalar
 from nmloss.distances import MahalanobisDistance, squared_distances
 from nmloss.inner_products import EPS, InnerProducts
 
@@ -34,7 +35,7 @@ class Measure(ABC):
         references = self.prepare(ref_emb)
         return (references if ref_emb is embeddings else self.prepare(embeddings)), references
 
-    def within(self, members: Tensor, num_anchors: int) -> Callable[[Tensor], Tensor] | None:
+    def within_tuples(self, members: Tensor, num_anchors: int) -> Callable[[Tensor], Tensor] | None:
         """A quick way for tuples that lack nothing, if there is one.
 
         Args:
@@ -90,7 +91,7 @@ class SquaredEuclidean(PMLDistance):
         moved = references - shift
         return (moved if queries is references else queries - shift), moved
 
-    def within(self, members: Tensor, num_anchors: int) -> Callable[[Tensor], Tensor]:
+    def within_tuples(self, members: Tensor, num_anchors: int) -> Callable[[Tensor], Tensor]:
         normalize = self.distance.normalize_embeddings
         if isinstance(self.distance, MahalanobisDistance):
             members, normalize = self.prepare(members), False
@@ -107,7 +108,7 @@ def measure_of(distance: BaseDistance) -> PMLDistance:
 
 @dataclass(frozen=True)
 class LearnedMargin(Measure):
-    """-H of Eq. 8 in the part of a distance, see `nmloss.functional.adaptive_margin`.
+    """-H of Eq. 8 in the part of a distance, see `adaptive_margin`.
 
     Args:
         map_a: L_A, (rank, D).
@@ -142,7 +143,7 @@ class LearnedMargin(Measure):
         self._check_size(embeddings)
         return F.normalize(embeddings, dim=-1) if self.normalize else embeddings
 
-    def within(self, members: Tensor, num_anchors: int) -> Callable[[Tensor], Tensor]:
+    def within_tuples(self, members: Tensor, num_anchors: int) -> Callable[[Tensor], Tensor]:
         self._check_size(members)
         cast, scale = self._cast(members.dtype), None
         alone = cast._quadratic(members)
@@ -165,9 +166,11 @@ class LearnedMargin(Measure):
         return to_weighted_sum
 
     def _quadratic(self, embeddings: Tensor) -> Tensor:
+        """s/2 |L_A f|^2."""
         return self.sign / 2 * (embeddings @ self.map_a.mT).square().sum(dim=-1)
 
     def _alone(self, embeddings: Tensor) -> Tensor:
+        """s/2 |L_A f|^2 + c.f, what one side adds by itself."""
         return self._quadratic(embeddings) + embeddings @ self.linear
 
     def _cast(self, dtype: torch.dtype) -> Self:
@@ -181,3 +184,43 @@ class LearnedMargin(Measure):
                 f"embeddings of size {embeddings.shape[-1]}, "
                 f"but the loss was made with embedding_size={len(self.linear)}"
             )
+
+
+def adaptive_margin(
+    members: Tensor,
+    points: Tensor,
+    *,
+    map_a: Tensor,
+    map_b: Tensor,
+    linear: Tensor,
+    bias: Tensor,
+    sign: float = -1.0,
+) -> Tensor:
+    """H = T - D, the learned threshold less the learned distance (Eqs. 5 to 8).
+
+    H(f, p) = s/2 |L_A f|^2 + s/2 |L_A p|^2 + (L_B f).(L_B p) + c.(f + p) + b
+
+    The paper prints s = +1. The plain case, T constant and D = |f - p|^2, needs s = -1: then
+    L_A = L_B = sqrt(2) I, c = 0 and b = T give exactly T - |f - p|^2.
+
+    Args:
+        members: (Q, K, D); or (R, D).
+        points: (Q, D).
+        map_a: L_A, (rank, D).
+        map_b: L_B, (rank, D).
+        linear: c, (D,).
+        bias: b, scalar.
+        sign: s.
+
+    Returns:
+        (Q, K); or (Q, R).
+
+    >>> root = 2**0.5 * torch.eye(2)
+    >>> adaptive_margin(torch.tensor([[3.0, 4.0]]), torch.zeros(1, 2), map_a=root, map_b=root,
+    ...                 linear=torch.zeros(2), bias=torch.tensor(1.0)).round()
+    tensor([[-24.]])
+    """
+    check_points(members, points)
+    check_weights(members.shape[-1], map_a, map_b, linear, bias)
+    measure = LearnedMargin(map_a, map_b, linear, bias, scalar("sign", sign))
+    return measure.margin(at_least_float32(members), at_least_float32(points))

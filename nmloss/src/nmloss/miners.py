@@ -9,13 +9,12 @@ from pytorch_metric_learning.miners import BaseMiner
 from torch import Tensor
 
 from nmloss import equations
-from nmloss.arguments import whole
+from nmloss.arguments import full_precision, no_autocast, whole
 from nmloss.base import TupleLoss
 from nmloss.indices import MinedIndices, index_pairs, label_masks
 from nmloss.labels.tensors import alike, check_references
 from nmloss.losses import NMTupleClustersLoss
-from nmloss.precision import full_precision, no_autocast
-from nmloss.tuples.builders import from_indices
+from nmloss.tuples.builders import build_tuples
 from nmloss.tuples.members import Segments
 
 Keep = Literal["nearest", "farthest", "random"]
@@ -207,9 +206,8 @@ class OnlinePositiveMiner(_Miner):
         else:
             indices = self.base(embeddings, labels, ref_emb, ref_labels, **options)
         (anchors, others), negative = index_pairs(indices, embeddings.device)
-        tuples = from_indices(
-            self.loss.measure, True, embeddings, (anchors, others, *negative), ref_emb
-        )
+        pairs = (anchors, others, *negative)
+        tuples = build_tuples(self.loss.measure, True, embeddings, None, pairs, ref_emb, None)
         kept = equations.mined(tuples)
         count = len(embeddings)
         if isinstance(tuples.positives, Segments):

@@ -32,7 +32,49 @@ from nmloss.tuples.tuples import LaidOutTuples, MatrixTuples, PointTuples, Tuple
 PAIR_COST = 48
 
 
-def from_layout(
+def build_tuples(
+    measure: Measure,
+    query_is_positive: bool,
+    embeddings: Tensor,
+    labels: Tensor | None,
+    indices: Any,
+    ref_emb: Tensor,
+    ref_labels: Tensor | None,
+) -> Tuples:
+    """The tuples in the form that suits what is given.
+
+    Args:
+        measure: What they are measured with.
+        query_is_positive: See `Tuples`.
+        embeddings: (B, D).
+        labels: (B,), or None beside indices.
+        indices: See `nmloss.base.TupleLoss.forward`.
+        ref_emb: (R, D); the same object where the references are the embeddings.
+        ref_labels: (R,); the same object likewise.
+
+    Raises:
+        ValueError: indices of another form, or on the CPU out of range; neither indices nor labels.
+    """
+    if isinstance(indices, TupleIndices) and ref_emb is embeddings:
+        return _laid_out(measure, query_is_positive, embeddings, indices)
+    points = measure.prepare_both(embeddings, ref_emb)
+    keeps_query = indices.keeps_query if isinstance(indices, MinedIndices) else None
+    if indices is None:
+        has_classes = query_is_positive and ref_emb is embeddings and ref_labels is labels
+        if labels is not None and has_classes and not _must_not_wait(labels):
+            return _by_class(measure, points, labels)
+        masks = label_masks(labels, ref_labels)
+    else:
+        pairs, size = index_pairs(indices, embeddings.device), (len(embeddings), len(ref_emb))
+        if not _must_not_wait(embeddings):
+            check_range(pairs, size)
+        if PAIR_COST * sum(len(anchors) for anchors, _ in pairs) <= size[0] * size[1]:
+            return _listed(measure, query_is_positive, points, pairs, keeps_query)
+        masks = (_mask(pairs[0], size), _mask(pairs[1], size))
+    return _masked(measure, query_is_positive, points, masks, keeps_query)
+
+
+def _laid_out(
     measure: Measure, query_is_positive: bool, embeddings: Tensor, indices: TupleIndices
 ) -> Tuples:
     """Tuples in a batch that is laid out tuple after tuple."""
@@ -44,114 +86,76 @@ def from_layout(
     negatives = Rows(mask[:, stop:], members.dtype, is_whole=True)
     # Inner products pay where a tuple has fewer members than the embedding has numbers.
     if indices.tuple_size <= embeddings.shape[1]:
-        distances = measure.within(members, stop if query_is_positive else 1)
+        distances = measure.within_tuples(members, stop if query_is_positive else 1)
         if distances is not None:
             return LaidOutTuples(positives, negatives, query_is_positive, distances)
     members = measure.prepare(embeddings).reshape(shape)
     points = (members[:, start:stop], members[:, stop:])
-    queries = None if query_is_positive else members[:, 0]
-    return PointTuples(positives, negatives, points, measure, queries)
+    return PointTuples(positives, negatives, query_is_positive, points, members[:, 0], measure)
 
 
-def from_labels(
-    measure: Measure,
-    query_is_positive: bool,
-    embeddings: Tensor,
-    labels: Tensor | None,
-    ref_emb: Tensor,
-    ref_labels: Tensor | None,
-) -> Tuples:
-    """All pairs; the tuples of a class are one where they can be.
-
-    Raises:
-        ValueError: no labels.
-    """
-    points = measure.prepare_both(embeddings, ref_emb)
-    is_same_for_all = query_is_positive and ref_emb is embeddings and ref_labels is labels
-    if labels is None or not is_same_for_all or _must_not_wait(labels):
-        return _masked(measure, query_is_positive, points, label_masks(labels, ref_labels))
+def _by_class(measure: Measure, points: tuple[Tensor, Tensor], labels: Tensor) -> Tuples:
+    """All pairs, where the queries of a class have the same tuple."""
     classes, inverse = torch.unique(labels, return_inverse=True)
-    is_member = classes[:, None] == labels
-    rows = (Rows(is_member, points[0].dtype), Rows(~is_member, points[0].dtype))
-    tuples = PointTuples(*rows, points, measure)
-    tuples.inverse = inverse
-    return tuples
-
-
-def from_indices(
-    measure: Measure, query_is_positive: bool, embeddings: Tensor, indices: Any, ref_emb: Tensor
-) -> Tuples:
-    """The pairs of an index tuple, each counted once; a row or segment an embedding.
-
-    Raises:
-        ValueError: indices of another form, or on the CPU out of range.
-    """
-    pairs = index_pairs(indices, embeddings.device)
-    size = (len(embeddings), len(ref_emb))
-    if not _must_not_wait(embeddings):
-        check_range(pairs, size)
-    keeps_query = indices.keeps_query if isinstance(indices, MinedIndices) else None
-    points = measure.prepare_both(embeddings, ref_emb)
-    if PAIR_COST * sum(len(anchors) for anchors, _ in pairs) <= size[0] * size[1]:
-        return _listed(measure, query_is_positive, points, pairs, keeps_query)
-    masks = (_mask(pairs[0], size), _mask(pairs[1], size))
-    return _masked(measure, query_is_positive, points, masks, keeps_query)
+    is_member, dtype = classes[:, None] == labels, points[0].dtype
+    rows = (Rows(is_member, dtype), Rows(~is_member, dtype))
+    return PointTuples(*rows, True, points, None, measure, inverse=inverse)
 
 
 def _masked(
     measure: Measure,
     query_is_positive: bool,
-    prepared: tuple[Tensor, Tensor],
+    points: tuple[Tensor, Tensor],
     masks: tuple[Tensor, Tensor],
-    keeps_query: Tensor | None = None,
+    keeps_query: Tensor | None,
 ) -> Tuples:
-    """Tuples that share the references, which masks (B, R) choose from."""
-    (queries, points), (positive, negative) = prepared, masks
+    """Tuples that share the references, chosen by masks (B, R)."""
+    (queries, members), (positive, negative) = points, masks
     is_query = torch.eye(len(queries), dtype=torch.bool, device=queries.device)
     own = is_query if keeps_query is None else is_query & keeps_query[:, None]
-    if points is queries:
+    if members is queries:
         positive = positive & ~is_query
         positive = positive | own if query_is_positive else positive
     elif query_is_positive:
         # The query is a member of its own cluster, but not among the references.
-        points = torch.cat([queries, points])
+        members = torch.cat([queries, members])
         positive = torch.cat([own, positive], dim=1)
         negative = torch.cat([torch.zeros_like(own), negative], dim=1)
-    negatives, both = Rows(negative, points.dtype), (points, points)
-    if query_is_positive:
-        return PointTuples(Rows(positive, points.dtype), negatives, both, measure)
-    if _must_not_wait(positive):
-        return PointTuples(Rows(positive, points.dtype), negatives, both, measure, queries)
+    negatives = Rows(negative, members.dtype)
+    others = (query_is_positive, (members, members), queries, measure)
+    if query_is_positive or _must_not_wait(positive):
+        return PointTuples(Rows(positive, members.dtype), negatives, *others)
     rows, columns = positive.nonzero(as_tuple=True)
-    pairs = Segments(columns >= 0, points.dtype, rows, len(queries))
-    return MatrixTuples(pairs, columns, negatives, points, measure, queries)
+    pairs = Segments(columns >= 0, members.dtype, rows, len(queries))
+    return MatrixTuples(pairs, negatives, *others, (rows, columns))
 
 
 def _listed(
     measure: Measure,
     query_is_positive: bool,
-    prepared: tuple[Tensor, Tensor],
+    points: tuple[Tensor, Tensor],
     pairs: tuple[Pairs, Pairs],
     keeps_query: Tensor | None,
 ) -> Tuples:
-    """Tuples of pairs that are listed."""
-    (queries, points), ((anchors, others), (rows, columns)) = prepared, pairs
+    """Tuples of listed pairs."""
+    (queries, references), ((anchors, others), (rows, columns)) = points, pairs
     count = len(queries)
-    valid, is_negative = (_first_of_each(each, len(points)) for each in pairs)
-    if points is queries:
+    valid, is_negative = (_first_of_each(each, len(references)) for each in pairs)
+    if references is queries:
         valid = valid & (anchors != others)
-    members = points.index_select(0, others)
+    members = references.index_select(0, others)
     if query_is_positive:
         own = valid.new_ones(count) if keeps_query is None else keeps_query
         valid = torch.cat([own, valid])
         anchors = torch.cat([torch.arange(count, device=anchors.device), anchors])
         members = torch.cat([queries, members])
     return PointTuples(
-        Segments(valid, points.dtype, anchors, count),
-        Segments(is_negative, points.dtype, rows, count),
-        (members, points.index_select(0, columns)),
+        Segments(valid, queries.dtype, anchors, count),
+        Segments(is_negative, queries.dtype, rows, count),
+        query_is_positive,
+        (members, references.index_select(0, columns)),
+        queries,
         measure,
-        None if query_is_positive else queries,
     )
 
 

@@ -8,10 +8,11 @@ query. The answers are tables, see `nmloss.tuples.members`.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from nmloss.tuples.members import Members, Rows, Segments
+from nmloss.tuples.members import Members, Segments
 
 # From members, (Q, K, D) or (R, D), and one point a tuple, (Q, D), to (Q, K) or (Q, R).
 Distance = Callable[[Tensor, Tensor], Tensor]
@@ -19,6 +20,7 @@ Distance = Callable[[Tensor, Tensor], Tensor]
 Tables = tuple[Tensor, Tensor]
 
 
+@dataclass(frozen=True)
 class Tuples(ABC):
     """Q tuples.
 
@@ -26,15 +28,13 @@ class Tuples(ABC):
         positives: The positives.
         negatives: The negatives.
         query_is_positive: Whether the query is one of its positives.
+        inverse: (B,) the tuple of each query, where some have the same; None: each its own.
     """
 
-    # (B,) the tuple of each query, where some have the same; None: each its own.
-    inverse: Tensor | None = None
-
-    def __init__(self, positives: Members, negatives: Members, query_is_positive: bool) -> None:
-        self.positives = positives
-        self.negatives = negatives
-        self.query_is_positive = query_is_positive
+    positives: Members
+    negatives: Members
+    query_is_positive: bool
+    inverse: Tensor | None = field(default=None, kw_only=True)
 
     @abstractmethod
     def distances_to_center(self, weights: Tensor) -> Tables:
@@ -52,31 +52,20 @@ class Tuples(ABC):
         return (positive > int(self.query_is_positive)) | (negative > 0)
 
 
+@dataclass(frozen=True)
 class PointTuples(Tuples):
     """Tuples of embeddings, under any distance.
 
     Args:
-        positives: The positives.
-        negatives: The negatives.
         points: Those of the positives and of the negatives: (Q, M, D) and (Q, N, D); or twice the
             same (R, D), shared by all tuples; or for `Segments` those of the pairs, (P, D).
+        queries: (Q, D); None for a loss that asks for no distances to them.
         distance: See `Distance`.
-        queries: (Q, D) for a loss that asks for distances to them; None for one that asks for
-            distances to centres, and counts the query as one of its positives.
     """
 
-    def __init__(
-        self,
-        positives: Members,
-        negatives: Members,
-        points: tuple[Tensor, Tensor],
-        distance: Distance,
-        queries: Tensor | None = None,
-    ) -> None:
-        super().__init__(positives, negatives, query_is_positive=queries is None)
-        self.points = points
-        self.distance = distance
-        self.queries = queries
+    points: tuple[Tensor, Tensor]
+    queries: Tensor | None
+    distance: Distance
 
     def distances_to_center(self, weights: Tensor) -> Tables:
         points = self.points[0]
@@ -102,55 +91,31 @@ class PointTuples(Tuples):
         return self.distance(points, targets)
 
 
+@dataclass(frozen=True)
 class MatrixTuples(PointTuples):
-    """Tuples that share their members, where few of all pairs are positive.
+    """Tuples that share their members, where few of all pairs are positive and listed.
 
     Args:
-        positives: The positive pairs, in a list.
-        columns: (P,) their indices among the points.
-        negatives: (Q, R).
-        points: (R, D).
-        distance: See `Distance`.
-        queries: (Q, D).
+        index: (P,) rows and columns of the positive pairs in the matrix (Q, R) of all pairs.
     """
 
-    def __init__(
-        self,
-        positives: Segments,
-        columns: Tensor,
-        negatives: Rows,
-        points: Tensor,
-        distance: Distance,
-        queries: Tensor,
-    ) -> None:
-        super().__init__(positives, negatives, (points, points), distance, queries)
-        self.index = (positives.rows, columns)
+    index: tuple[Tensor, Tensor]
 
     def distances_to_query(self) -> Tables:
         table = super().distances_to_query()[1]
         return table[self.index], table
 
 
+@dataclass(frozen=True)
 class LaidOutTuples(Tuples):
-    """Tuples that lack nothing, [query, M-1 positives, N negatives].
+    """Tuples that lack nothing, [query, M-1 positives, N negatives], members in `Rows`.
 
     Args:
-        positives: (Q, M), or (Q, M-1) without the query.
-        negatives: (Q, N).
-        query_is_positive: See `Tuples`.
         distances: From the weights of a centre, (Q, M), or of the query, (Q, 1), to the distances
             of all members, (Q, M + N).
     """
 
-    def __init__(
-        self,
-        positives: Rows,
-        negatives: Rows,
-        query_is_positive: bool,
-        distances: Callable[[Tensor], Tensor],
-    ) -> None:
-        super().__init__(positives, negatives, query_is_positive)
-        self.distances = distances
+    distances: Callable[[Tensor], Tensor]
 
     def distances_to_center(self, weights: Tensor) -> Tables:
         table = self.distances(weights)
