@@ -132,12 +132,13 @@ class LearnedMargin(Measure):
     def margin(self, members: Tensor, points: Tensor) -> Tensor:
         """H."""
         cast = self._cast(members.dtype)
+        of_members, of_points = cast._alone(members), cast._alone(points)
         projected = points @ cast.map_b.mT
         if members.ndim == 3:
             products = ((members @ cast.map_b.mT) @ projected[..., None])[..., 0]
         else:
             products = projected @ (members @ cast.map_b.mT).mT
-        return products + cast._alone(members) + cast._alone(points)[:, None] + cast.bias
+        return products + of_members + of_points[:, None] + cast.bias
 
     def prepare(self, embeddings: Tensor) -> Tensor:
         self._check_size(embeddings)
