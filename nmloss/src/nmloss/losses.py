@@ -131,14 +131,8 @@ class AdaptiveNMTupleClustersLoss(TupleLoss):
 
     @property
     def measure(self) -> LearnedMargin:
-        return LearnedMargin(
-            self.map_a,
-            self.map_b,
-            self.linear,
-            self.bias,
-            self.sign,
-            self.distance.normalize_embeddings,
-        )
+        weights = (self.map_a, self.map_b, self.linear, self.bias)
+        return LearnedMargin(*weights, self.sign, self.distance.normalize_embeddings)
 
     def tuple_losses(self, tuples: Tuples) -> Tensor:
         return equations.adaptive_threshold(tuples, self.mine_positives)

@@ -176,8 +176,9 @@ class LearnedMargin(Measure):
 
     def _cast(self, dtype: torch.dtype) -> Self:
         """With weights in the dtype of the computation; the parameters keep their own."""
-        weights = (self.map_a, self.map_b, self.linear, self.bias)
-        return type(self)(*(weight.to(dtype) for weight in weights), self.sign, self.normalize)
+        map_a, map_b = self.map_a.to(dtype), self.map_b.to(dtype)
+        linear, bias = self.linear.to(dtype), self.bias.to(dtype)
+        return type(self)(map_a, map_b, linear, bias, self.sign, self.normalize)
 
     def _check_size(self, embeddings: Tensor) -> None:
         if embeddings.shape[-1] != len(self.linear):
