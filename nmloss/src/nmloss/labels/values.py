@@ -1,4 +1,4 @@
-"""Labels and identities of any kind as Python values, compared by value, and as numbers."""
+"""Labels and identities as Python values, compared by value, and as numbers."""
 
 import math
 import numbers
@@ -7,10 +7,10 @@ from enum import Enum
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
-from nmloss.draws import Integers
-
+Integers = NDArray[np.int64]
 Values = Iterable[Any]  # or what an array library makes of them
 
 _PLAIN = {bool, int, float, str, bytes}
@@ -63,8 +63,8 @@ def entries(named: Mapping[str, Values]) -> dict[str, list[Hashable]]:
         column, kinds = _column(name, values)
         columns[name] = column
         for kind in kinds:
-            place = next(place for place, value in enumerate(column) if type(value) is kind)
-            shown = f"{column[place]!r} at {place}" + f" of {name}" * (len(named) > 1)
+            index = next(index for index, value in enumerate(column) if type(value) is kind)
+            shown = f"{column[index]!r} at {index}" + f" of {name}" * (len(named) > 1)
             groups.setdefault(_group(kind), shown)
     if len(groups) > 1:
         raise ValueError(
@@ -107,10 +107,10 @@ def _column(name: str, values: Any) -> tuple[list[Hashable], set[type]]:
     is_of_one_kind = type(values) in (np.ndarray, Tensor) and values.dtype != object
     kinds = set(map(type, column[:1] if is_of_one_kind else column))
     if not kinds <= _PLAIN:
-        column = [_one(name, place, value) for place, value in enumerate(column)]
+        column = [_one(name, index, value) for index, value in enumerate(column)]
         kinds = set(map(type, column))
     if not kinds <= {bool, int} and any(map(_is_missing, set(column))):
-        missing = [place for place, value in enumerate(column) if _is_missing(value)]
+        missing = [index for index, value in enumerate(column) if _is_missing(value)]
         raise ValueError(f"{name}: {len(missing)} are missing, the first at {missing[0]}")
     return column, kinds
 
@@ -128,7 +128,7 @@ def _opened(values: Any) -> Any:
     return values
 
 
-def _one(name: str, place: int, given: Any) -> Any:
+def _one(name: str, index: int, given: Any) -> Any:
     """The value that an entry holds; None where it is missing."""
     value = given
     try:
@@ -158,7 +158,7 @@ def _one(name: str, place: int, given: Any) -> Any:
     if not size and isinstance(given, Sized):
         size = f" of {len(given)} values"
     raise ValueError(
-        f"{name}: at {place} is a {type(given).__name__}{size}{reason}, needed is one value"
+        f"{name}: at {index} is a {type(given).__name__}{size}{reason}, needed is one value"
     )
 
 

@@ -1,4 +1,4 @@
-"""Labels and identities of any kind as tensors that are equal where their values are."""
+"""Labels and identities as tensors that are equal where their values are."""
 
 from collections.abc import Hashable
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nmloss.codes import entries, numbered
+from nmloss.labels.values import entries, numbered
 
 CLASSES = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 # Those that PyTorch compares with each other and finds the different ones of.
@@ -25,7 +25,7 @@ def alike(
 
     Args:
         name: "labels" or "identities"; those of the references are called "ref_labels".
-        values: (B,) or (B, 1), see `nmloss.codes.entries`; None where there are none.
+        values: (B,) or (B, 1), see `nmloss.labels.values.entries`; None where there are none.
         ref_values: (R,) or (R, 1); the same object where both are the same.
         embeddings: (B, D).
         ref_emb: (R, D).
@@ -34,7 +34,7 @@ def alike(
         (B,) and (R,), on the device of the embeddings; the same object where both were.
 
     Raises:
-        ValueError: see `nmloss.codes.entries`, or there are too few or too many.
+        ValueError: see `nmloss.labels.values.entries`, or there are too few or too many.
 
     >>> alike("labels", ["joy", "fear"], ["fear"], torch.eye(2), torch.eye(2)[:1])
     (tensor([1, 0]), tensor([0]))

@@ -24,29 +24,29 @@ class Members(ABC):
     mask: Tensor
     dtype: torch.dtype
 
-    def ones(self, chosen: Tensor) -> Tensor:
-        """1 at the chosen, 0 elsewhere."""
-        return chosen.to(self.dtype)
+    def weights(self, mask: Tensor) -> Tensor:
+        """1 where the mask is True, 0 elsewhere."""
+        return mask.to(self.dtype)
 
-    def average(self, chosen: Tensor) -> Tensor:
-        """The weights of the chosen in the mean of their tuple; all 0 where there are none."""
-        ones = self.ones(chosen)
-        return ones / self.spread(self.sum(ones).clamp(min=1))
+    def mean_weights(self, mask: Tensor) -> Tensor:
+        """The weights that give the mean under the mask, a tuple; all 0 where it is empty."""
+        weights = self.weights(mask)
+        return weights / self.expand(self.sum(weights).clamp(min=1))
 
     @abstractmethod
     def sum(self, table: Tensor) -> Tensor:
         """(Q,) sums over all entries of a tuple."""
 
     @abstractmethod
-    def least(self, table: Tensor) -> Tensor:
-        """(Q,) least value of the members; infinite where there are none."""
+    def amin(self, table: Tensor) -> Tensor:
+        """(Q,) smallest value of the members; infinite where there are none."""
 
     @abstractmethod
-    def soft_least(self, table: Tensor) -> Tensor:
+    def softmin(self, table: Tensor) -> Tensor:
         """(Q,) -log(sum(exp(-value))) over the members; `FAR` where there are none."""
 
     @abstractmethod
-    def spread(self, per_tuple: Tensor) -> Tensor:
+    def expand(self, per_tuple: Tensor) -> Tensor:
         """A value a tuple, (Q,), for each of its entries."""
 
 
@@ -62,25 +62,25 @@ class Rows(Members):
 
     is_whole: bool = False
 
-    def average(self, chosen: Tensor) -> Tensor:
-        if self.is_whole and chosen is self.mask:
-            return torch.full_like(chosen, 1 / max(chosen.shape[1], 1), dtype=self.dtype)
-        return super().average(chosen)
+    def mean_weights(self, mask: Tensor) -> Tensor:
+        if self.is_whole and mask is self.mask:
+            return torch.full_like(mask, 1 / max(mask.shape[1], 1), dtype=self.dtype)
+        return super().mean_weights(mask)
 
     def sum(self, table: Tensor) -> Tensor:
         return table.sum(dim=1)
 
-    def least(self, table: Tensor) -> Tensor:
+    def amin(self, table: Tensor) -> Tensor:
         if table.shape[1] == 0:
             return table.new_full(table.shape[:1], torch.inf)
         return self._only(table, torch.inf).amin(dim=1)
 
-    def soft_least(self, table: Tensor) -> Tensor:
+    def softmin(self, table: Tensor) -> Tensor:
         if table.shape[1] == 0:
             return table.new_full(table.shape[:1], FAR)
         return -(-self._only(table, FAR)).logsumexp(dim=1)
 
-    def spread(self, per_tuple: Tensor) -> Tensor:
+    def expand(self, per_tuple: Tensor) -> Tensor:
         return per_tuple[:, None]
 
     def _only(self, table: Tensor, other: float) -> Tensor:
@@ -106,18 +106,18 @@ class Segments(Members):
         zeros = table.new_zeros(self.num_tuples, *table.shape[1:])
         return zeros.index_add(0, self.rows, table)
 
-    def least(self, table: Tensor) -> Tensor:
+    def amin(self, table: Tensor) -> Tensor:
         start = table.new_full((self.num_tuples,), torch.inf)
         table = torch.where(self.mask, table, torch.inf)
         return start.scatter_reduce(0, self.rows, table, "amin")
 
-    def soft_least(self, table: Tensor) -> Tensor:
+    def softmin(self, table: Tensor) -> Tensor:
         table = torch.where(self.mask, table, FAR)
         with torch.no_grad():
-            least = table.new_full((self.num_tuples,), FAR)
-            least = least.scatter_reduce(0, self.rows, table, "amin")
-        total = self.sum(self.ones(self.mask) * (self.spread(least) - table).exp())
-        return least - total.clamp(min=torch.finfo(self.dtype).tiny).log()
+            lowest = table.new_full((self.num_tuples,), FAR)
+            lowest = lowest.scatter_reduce(0, self.rows, table, "amin")
+        total = self.sum(self.weights(self.mask) * (self.expand(lowest) - table).exp())
+        return lowest - total.clamp(min=torch.finfo(self.dtype).tiny).log()
 
-    def spread(self, per_tuple: Tensor) -> Tensor:
+    def expand(self, per_tuple: Tensor) -> Tensor:
         return per_tuple[self.rows]
