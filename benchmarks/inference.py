@@ -20,16 +20,18 @@ import cv2
 import numpy as np
 import torch
 
+from ferlit.data.preprocessing import Preprocessing
 from ferlit.data.store import Store
 from ferlit.data.synthetic import Person, Pose, draw_face
 from ferlit.errors import DataError, FerlitError
-from ferlit.inference.classifiers import ModuleClassifier, Preprocessing, load_classifier
-from ferlit.inference.export.exported import ExportedClassifier, OnnxClassifier
+from ferlit.inference.classifiers.checkpoint import ModuleClassifier
+from ferlit.inference.classifiers.exported import ExportedClassifier, OnnxClassifier
+from ferlit.inference.classifiers.loading import load_classifier
 from ferlit.inference.export.exporter import describe
 from ferlit.inference.export.graphs import ProbabilityNetwork, write_onnx, write_pt2
-from ferlit.inference.export.origin import Origin
-from ferlit.inference.export.parity import compare, face_inputs, predict, random_faces
+from ferlit.inference.export.parity import compare, predict, random_faces
 from ferlit.inference.export.quantise import LabelledFaces, quantise
+from ferlit.inference.origin import Origin
 from ferlit.inference.recogniser import Recogniser
 from ferlit.runs.environment import processor
 from ferlit.training import ExpressionModule
@@ -116,7 +118,7 @@ def print_speed(found: dict[str, Any], rounds: int) -> None:
 
 def print_parity(found: dict[str, Any], network: ModuleClassifier, store: Store) -> None:
     rows = np.unique(np.linspace(0, len(store.records) - 1, 1000).round().astype(np.int64))
-    inputs = face_inputs(store, rows, network.preprocessing)
+    inputs = network.preprocessing.inputs(store.faces[rows])
     expected = predict(network, inputs, "PyTorch, eager")
     print(f"\n| against PyTorch, {len(rows)} faces of {store.description.database} | |\n|---|---|")
     for name, classify in list(found.items())[1:]:

@@ -36,12 +36,12 @@ COMMANDS = {
     ),
     "report": (
         "what the runs in a folder gave, as one page",
-        "ferlit.evaluation.report.command:main",
+        "ferlit.report.command:main",
     ),
     "export": ("write a checkpoint as ONNX or pt2", "ferlit.inference.export.command:main"),
     "recognise": (
         "recognise the faces of pictures, folders, videos, a camera",
-        "ferlit.inference.recognition.command:main",
+        "ferlit.inference.recognise.command:main",
     ),
     "demo": ("a local web page that recognises faces", "ferlit.inference.demo.command:main"),
 }

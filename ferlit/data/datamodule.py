@@ -1,9 +1,10 @@
 """The data module of images; `ferlit.data.tuples` adds the one of tuples."""
 
 import hashlib
-from functools import cached_property, partial
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,7 +19,8 @@ from ferlit.data.dataset import Collate, FaceDataset, Sample
 from ferlit.data.description import DESCRIPTION, Description, find_description
 from ferlit.data.folds import fold_splits, subject_folds
 from ferlit.data.preparation import prepare_store
-from ferlit.data.records import recordings
+from ferlit.data.preprocessing import Preprocessing
+from ferlit.data.records import SequenceRule, recordings
 from ferlit.data.samplers import (
     BatchSampler,
     SeededBatches,
@@ -26,7 +28,7 @@ from ferlit.data.samplers import (
     ShuffledBatches,
 )
 from ferlit.data.store import Store
-from ferlit.data.transforms import Augmentation, FaceTransform
+from ferlit.data.transforms import Augmentation
 from ferlit.errors import DataError, UsageError
 
 
@@ -87,11 +89,9 @@ class ExpressionDataModule(LightningDataModule):
         self.num_workers = num_workers
         self.seed = seed
         self.balanced = balanced
-        self.equalize = equalize
-        self.fit_plane = fit_plane
-        transform = partial(FaceTransform, augment=augment, equalize=equalize, fit_plane=fit_plane)
-        self.train_transform = transform(train=True)
-        self.eval_transform = transform(train=False)
+        self._preprocessing = Preprocessing(landmarks, equalize, fit_plane)
+        self.train_transform = self._preprocessing.transform(train=True, augment=augment)
+        self.eval_transform = self._preprocessing.transform()
         self._prepared: str | None = None  # the fingerprint of the store
 
     @cached_property
@@ -132,7 +132,7 @@ class ExpressionDataModule(LightningDataModule):
         return list(self.source.classes)
 
     @property
-    def sequence_rule(self) -> Literal["max", "mean"]:
+    def sequence_rule(self) -> SequenceRule:
         """How the images of a sequence vote: "max" or "mean"."""
         return self.source.sequence_rule
 
@@ -198,13 +198,9 @@ class ExpressionDataModule(LightningDataModule):
                 self._rows(part, required=True)
 
     @property
-    def preprocessing(self) -> dict[str, Any]:
+    def preprocessing(self) -> Preprocessing:
         """How a picture becomes the network's input, for whoever uses the trained network."""
-        return {
-            "landmarks": self.store.description.landmarks,
-            "equalize": self.equalize,
-            "fit_plane": self.fit_plane,
-        }
+        return replace(self._preprocessing, landmarks=self.store.description.landmarks)
 
     @property
     def source_name(self) -> str:

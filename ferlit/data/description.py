@@ -4,9 +4,9 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from ferlit.data.manifest import MANIFEST, DamagedError, read_manifest
+from ferlit.data.records import SequenceRule
 from ferlit.data.replacing import read_steadily
 from ferlit.errors import DataError
 from ferlit.files import write_text
@@ -39,7 +39,7 @@ class Description:
 
     database: str
     classes: tuple[str, ...]
-    sequence_rule: Literal["max", "mean"]
+    sequence_rule: SequenceRule
     landmarks: str
     fingerprint: str
     found: int

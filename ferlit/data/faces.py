@@ -16,6 +16,22 @@ from ferlit.data.registration import pad_aligned, register
 from ferlit.errors import DataError
 
 
+def make_face(
+    picture: NDArray[np.uint8], points: NDArray[np.floating] | None = None
+) -> NDArray[np.uint8]:
+    """The (60, 60) face of a picture, in training and in recognition.
+
+    Args:
+        picture: (H, W) grey.
+        points: Its landmarks; None where the picture is an aligned face.
+
+    Raises:
+        DataError: it cannot be registered by these landmarks.
+        FlatFaceError: it shows nothing.
+    """
+    return check_face(pad_aligned(picture) if points is None else register(picture, points))
+
+
 class Made(NamedTuple):
     """What became of an image."""
 
@@ -55,11 +71,10 @@ class FaceMaker:
     def _make(self, image: str, points: str) -> Made:
         picture = read_image(self.root, image)
         if self.landmarks == "none":
-            return Made(check_face(pad_aligned(picture)))
+            return Made(make_face(picture))
         if self.detector is not None:
             faces = plausible_faces(self.detector, picture)
-            face = check_face(register(picture, faces[0].points))
-            return Made(face, faces_found=len(faces))
+            return Made(make_face(picture, faces[0].points), faces_found=len(faces))
         if not points:
             return Made(None, "it has no landmarks")
-        return Made(check_face(register(picture, landmarks_of(self.root, points))))
+        return Made(make_face(picture, landmarks_of(self.root, points)))

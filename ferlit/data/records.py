@@ -20,7 +20,7 @@ import logging
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -40,6 +40,8 @@ EXPRESSIONS = (
     "surprise",
 )
 SPLITS = ("train", "val", "test")
+SequenceRule = Literal["max", "mean"]  # how the images of a sequence vote
+SEQUENCE_RULES: tuple[SequenceRule, ...] = get_args(SequenceRule)
 COLUMNS = ("image", "expression", "identity", "sequence", "frame", "split", "landmarks")
 
 _ZEROS = re.compile(r"(?<![0-9])0+(?=[0-9])")

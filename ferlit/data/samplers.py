@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Sampler, SequentialSampler
 
 from ferlit.errors import UsageError
-from nmloss.draws import balanced_order
+from nmloss.random_indices import balanced_order
 
 
 class BatchSampler(Protocol):

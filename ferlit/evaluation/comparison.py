@@ -42,6 +42,32 @@ class Comparison:
         return {**asdict(self), "p_value": self.p_value}
 
 
+@dataclass(frozen=True)
+class SystemComparison:
+    """Two systems, by seed and over the seeds that both have.
+
+    Args:
+        systems: Their names; b counts the items of the first, c those of the second.
+        per_seed: By seed.
+        over_seeds: See `compare_over_seeds`.
+        p_value_holm: That over the seeds, adjusted for the number of pairs that are compared.
+    """
+
+    systems: tuple[str, str]
+    per_seed: Mapping[int, Comparison]
+    over_seeds: Comparison
+    p_value_holm: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``results.json`` says of a pair."""
+        seeds = self.per_seed.items()
+        return {
+            "systems": list(self.systems),
+            "per_seed": [{"seed": seed, **found.to_dict()} for seed, found in seeds],
+            "over_seeds": {**self.over_seeds.to_dict(), "p_value_holm": self.p_value_holm},
+        }
+
+
 def compare_once(first: pd.Series, second: pd.Series) -> Comparison:
     """McNemar's table of one seed.
 
@@ -99,40 +125,32 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def compare_systems(right: Mapping[str, Mapping[int, pd.Series]]) -> list[dict[str, Any]]:
-    """Every pair of systems, by seed and over the seeds that both have.
+def compare_systems(right: Mapping[str, Mapping[int, pd.Series]]) -> list[SystemComparison]:
+    """Every pair of systems that were tested on the same items.
 
     The p-values treat items as independent. Sequences of one person are not quite that, and the
-    folds share training data, so read a p-value near a limit with care. ``p_value_holm`` takes
-    into account how many pairs are compared.
+    folds share training data, so read a p-value near a limit with care.
 
     Args:
         right: System -> seed -> whether an item was recognised, by the item's name.
 
-    Returns:
-        For each pair ``systems`` (two names), ``per_seed`` and ``over_seeds``; b counts the items
-        that go to the first system, c those that go to the second.
-
     >>> right = {name: {0: pd.Series(hits, ["x", "y"])}
     ...          for name, hits in {"one": [True, True], "two": [True, False]}.items()}
-    >>> compare_systems(right)[0]["over_seeds"]
+    >>> compare_systems(right)[0].to_dict()["over_seeds"]
     {'b': 1, 'c': 0, 'total': 2, 'p_value': 1.0, 'p_value_holm': 1.0}
     """
-    found: list[dict[str, Any]] = []
+    per_seed: dict[tuple[str, str], dict[int, Comparison]] = {}
+    over_seeds: dict[tuple[str, str], Comparison] = {}
     for first, second in combinations(right, 2):
         seeds = [seed for seed in right[first] if seed in right[second]]
         pairs = {seed: (right[first][seed], right[second][seed]) for seed in seeds}
         by_seed = {seed: compare_once(*pair) for seed, pair in pairs.items()}
-        met = [seed for seed in seeds if by_seed[seed].total]
+        met = {seed: found for seed, found in by_seed.items() if found.total}
         if met:
-            found.append(
-                {
-                    "systems": [first, second],
-                    "per_seed": [{"seed": seed, **by_seed[seed].to_dict()} for seed in met],
-                    "over_seeds": compare_over_seeds([pairs[seed] for seed in met]).to_dict(),
-                }
-            )
-    adjusted = holm([pair["over_seeds"]["p_value"] for pair in found])
-    for pair, p_value in zip(found, adjusted, strict=True):
-        pair["over_seeds"]["p_value_holm"] = p_value
-    return found
+            per_seed[first, second] = met
+            over_seeds[first, second] = compare_over_seeds([pairs[seed] for seed in met])
+    adjusted = holm([found.p_value for found in over_seeds.values()])
+    return [
+        SystemComparison(systems, per_seed[systems], over_seeds[systems], p_value)
+        for systems, p_value in zip(over_seeds, adjusted, strict=True)
+    ]

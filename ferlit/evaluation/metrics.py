@@ -1,17 +1,15 @@
 """Accuracy by sequence, and the predictions of all processes (Liu et al. 2017, Sec. 5.3)."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-Rule = Literal["max", "mean"]
+from ferlit.data.records import SEQUENCE_RULES, SequenceRule
 
 
 def sequence_predictions(
-    probabilities: Tensor, sequences: Tensor, rule: Rule
+    probabilities: Tensor, sequences: Tensor, rule: SequenceRule
 ) -> tuple[Tensor, Tensor]:
     """The class of every sequence from its images.
 
@@ -33,7 +31,7 @@ def sequence_predictions(
     >>> sequence_predictions(probabilities, torch.tensor([5, 5, 9]), "max")
     (tensor([5, 9]), tensor([1, 0]))
     """
-    if rule not in ("max", "mean"):
+    if rule not in SEQUENCE_RULES:
         raise ValueError(f"rule={rule!r}; known are 'max' and 'mean'")
     numbers, place = torch.unique(sequences, return_inverse=True)
     scores = probabilities.new_zeros(len(numbers), probabilities.shape[1])
@@ -63,9 +61,9 @@ class SequenceAccuracy(Metric):
     labels: list[Tensor]
     sequences: list[Tensor]
 
-    def __init__(self, rule: Rule = "max", **metric: object) -> None:
+    def __init__(self, rule: SequenceRule = "max", **metric: object) -> None:
         super().__init__(**metric)
-        if rule not in ("max", "mean"):
+        if rule not in SEQUENCE_RULES:
             raise ValueError(f"rule={rule!r}; known are 'max' and 'mean'")
         self.rule = rule
         for name in ("probabilities", "labels", "sequences"):

@@ -1,14 +1,16 @@
 """Pictures of results."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ferlit.evaluation.tables import Evaluation
+from ferlit.evaluation.results import Evaluation
 
 
-def plot_confusion(results: dict[str, Evaluation], path: Path) -> None:
+def plot_confusion(results: Mapping[str, Evaluation], path: Path) -> None:
     """The confusion matrices, one panel a level: row percentages in colour, counts below.
 
     Args:
@@ -22,7 +24,7 @@ def plot_confusion(results: dict[str, Evaluation], path: Path) -> None:
     for axes, (level, result) in zip(panels, results.items(), strict=True):
         counts = result.confusion
         axes.imshow(result.shares, cmap="Blues", vmin=0, vmax=1)
-        for (row, column), count in ((place, counts[place]) for place in _cells(len(counts))):
+        for (row, column), count in np.ndenumerate(counts):
             if count or row == column:
                 share = result.shares[row, column]
                 axes.text(
@@ -40,7 +42,3 @@ def plot_confusion(results: dict[str, Evaluation], path: Path) -> None:
         axes.set_ylabel("actual")
         axes.set_title(f"by {level}: {result.accuracy:.1%} ({result.correct} of {result.total})")
     figure.savefig(path, dpi=120)
-
-
-def _cells(size: int) -> list[tuple[int, int]]:
-    return [(row, column) for row in range(size) for column in range(size)]

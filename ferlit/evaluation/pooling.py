@@ -1,37 +1,17 @@
 """Results of many runs together: pooled over folds, spread over seeds, systems compared."""
 
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ferlit.evaluation.comparison import compare_systems
-from ferlit.evaluation.metrics import Rule
-from ferlit.evaluation.tables import Evaluation, evaluate_images, evaluate_sequences, vote
-
-
-def recognised(predictions: pd.DataFrame, classes: Sequence[str], rule: Rule) -> pd.Series:
-    """Whether each item was recognised, by its name: a sequence, or an image where all are stills.
-
-    Args:
-        predictions: See `ferlit.evaluation.tables.prediction_table`.
-        classes: Names of the K classes.
-        rule: How the images of a sequence vote.
-
-    >>> table = pd.DataFrame({"image": ["a", "b"], "sequence": ["s", "s"], "label": ["fear"] * 2,
-    ...     "predicted": ["anger", "fear"], "anger": [0.6, 0.1], "fear": [0.4, 0.9]})
-    >>> recognised(table, ["anger", "fear"], "max").to_dict()
-    {'s': True}
-    """
-    items = vote(predictions, list(classes), rule)
-    if items.empty:
-        items = predictions.set_index("image")
-    return items["label"] == items["predicted"]
+from ferlit.data.records import SequenceRule
+from ferlit.evaluation.comparison import SystemComparison, compare_systems
+from ferlit.evaluation.results import Evaluation, evaluate_images, evaluate_sequences, recognised
 
 
 @dataclass(frozen=True)
@@ -54,9 +34,9 @@ class TestedRun:
     seed: int
     fold: int | None
     classes: tuple[str, ...]
-    rule: Rule
+    rule: SequenceRule
     predictions: pd.DataFrame
-    details: dict[str, Any]
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def image(self) -> Evaluation:
@@ -85,6 +65,160 @@ class TestedRun:
         }
 
 
+@dataclass(frozen=True)
+class Spread:
+    """Mean and sample standard deviation of some numbers; None where they are not defined."""
+
+    mean: float | None
+    sd: float | None
+    number: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Spread":
+        """That of the values.
+
+        >>> Spread.of([0.5, 0.7]).mean, Spread.of([0.5]).sd
+        (0.6, None)
+        """
+        return cls(
+            statistics.fmean(values) if values else None,
+            statistics.stdev(values) if len(values) > 1 else None,
+            len(values),
+        )
+
+
+@dataclass(frozen=True)
+class SeedResults:
+    """The results of a system with one seed.
+
+    Args:
+        seed: The seed.
+        folds: How many of its folds are finished.
+        is_complete: Whether all are.
+        levels: "image" and perhaps "sequence": pooled over its folds.
+    """
+
+    seed: int
+    folds: int
+    is_complete: bool
+    levels: Mapping[str, Evaluation]
+
+    def to_dict(self) -> dict[str, Any]:
+        levels = {level: result.to_dict() for level, result in self.levels.items()}
+        return {"seed": self.seed, "folds": self.folds, "is_complete": self.is_complete, **levels}
+
+
+@dataclass(frozen=True)
+class SystemResults:
+    """The results of a system.
+
+    Args:
+        runs: How many runs are finished.
+        levels: "image" and perhaps "sequence": pooled over all folds and seeds that are finished.
+        seeds: The same of each seed.
+    """
+
+    runs: int
+    levels: Mapping[str, Evaluation]
+    seeds: tuple[SeedResults, ...]
+
+    @classmethod
+    def of(cls, runs: Sequence[TestedRun], folds: int) -> "SystemResults":
+        """Those of finished runs.
+
+        Args:
+            runs: The runs of the system.
+            folds: How many a seed has.
+        """
+        by_seed: dict[int, list[TestedRun]] = {}
+        for run in runs:
+            by_seed.setdefault(run.seed, []).append(run)
+        seeds = (
+            SeedResults(seed, len(members), len(members) == folds, pool(members))
+            for seed, members in by_seed.items()
+        )
+        return cls(len(runs), pool(runs), tuple(seeds))
+
+    def over_seeds(self, level: str) -> Spread:
+        """The accuracies of those seeds of which every fold is finished.
+
+        Others would mix the spread of seeds with that of folds.
+        """
+        return Spread.of([seed.levels[level].accuracy for seed in self.seeds if seed.is_complete])
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``results.json`` says of a system."""
+        levels = {level: self._level(level) for level in ("image", "sequence")}
+        seeds = [seed.to_dict() for seed in self.seeds]
+        return {"runs": self.runs, **levels, "seeds": seeds}
+
+    def _level(self, level: str) -> dict[str, Any] | None:
+        if level not in self.levels:
+            return None
+        result, spread = self.levels[level], self.over_seeds(level)
+        return {
+            **result.to_dict(),
+            "over_seeds": {"mean": spread.mean, "sd": spread.sd, "seeds": spread.number},
+            "confusion": result.confusion.tolist(),
+            "confusion_percent": result.percentages.to_numpy().tolist(),
+        }
+
+
+@dataclass(frozen=True)
+class PooledResults:
+    """The results of several systems on the same data.
+
+    Args:
+        runs: The finished runs.
+        systems: By the name of the system, in the order of their first runs.
+        compared_by: "image" or "sequence": the items of the comparisons.
+        comparisons: Every pair of systems.
+    """
+
+    runs: tuple[TestedRun, ...]
+    systems: Mapping[str, SystemResults]
+    compared_by: str
+    comparisons: tuple[SystemComparison, ...]
+
+    @classmethod
+    def of(cls, runs: Sequence[TestedRun], folds: int) -> "PooledResults":
+        """Those of finished runs.
+
+        Args:
+            runs: The runs.
+            folds: How many a system and seed has.
+        """
+        by_system: dict[str, list[TestedRun]] = {}
+        for run in runs:
+            by_system.setdefault(run.system, []).append(run)
+        right: dict[str, dict[int, pd.Series]] = {}
+        for system, members in by_system.items():
+            seeds = dict.fromkeys(run.seed for run in members)
+            right[system] = {
+                seed: pd.concat([run.right for run in members if run.seed == seed])
+                for seed in seeds
+            }
+        has_sequences = any(run.sequence is not None for run in runs)
+        return cls(
+            tuple(runs),
+            {name: SystemResults.of(members, folds) for name, members in by_system.items()},
+            "sequence" if has_sequences else "image",
+            tuple(compare_systems(right)),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """``classes``, ``runs``, a ``summary`` by system and the paired ``comparisons``."""
+        return {
+            "classes": list(self.runs[0].classes) if self.runs else [],
+            "runs": [run.to_dict() for run in self.runs],
+            "summary": {name: system.to_dict() for name, system in self.systems.items()},
+            "comparisons": [
+                {"level": self.compared_by, **comparison.to_dict()}
+                for comparison in self.comparisons
+            ],
+        }
+
+
 def pool(runs: Sequence[TestedRun]) -> dict[str, Evaluation]:
     """The confusion matrices of several runs added up: "image" and perhaps "sequence"."""
     levels = {
@@ -96,112 +230,3 @@ def pool(runs: Sequence[TestedRun]) -> dict[str, Evaluation]:
         for level, results in levels.items()
         if results
     }
-
-
-def spread(values: Sequence[float]) -> dict[str, Any]:
-    """Mean and sample standard deviation over seeds; None where they are not defined.
-
-    >>> spread([0.5, 0.7])["mean"], spread([0.5])["sd"]
-    (0.6, None)
-    """
-    return {
-        "mean": statistics.fmean(values) if values else None,
-        "sd": statistics.stdev(values) if len(values) > 1 else None,
-        "seeds": len(values),
-    }
-
-
-def summarise_system(runs: Sequence[TestedRun], folds: int) -> dict[str, Any]:
-    """What ``results.json`` says of a system.
-
-    ``image`` and ``sequence`` are pooled over all folds and seeds that are finished. The mean and
-    the standard deviation over seeds take only seeds of which every fold is finished: others
-    would mix the spread of seeds with that of folds.
-
-    Args:
-        runs: The finished runs of the system.
-        folds: How many a seed has.
-    """
-    by_seed: dict[int, list[TestedRun]] = {}
-    for run in runs:
-        by_seed.setdefault(run.seed, []).append(run)
-    pooled = pool(runs)
-    seeds: list[dict[str, Any]] = [
-        {"seed": seed, "folds": len(members), "is_complete": len(members) == folds}
-        | {level: result.to_dict() for level, result in pool(members).items()}
-        for seed, members in by_seed.items()
-    ]
-    summary: dict[str, Any] = {"runs": len(runs), "image": None, "sequence": None}
-    for level, result in pooled.items():
-        complete = [seed[level]["accuracy"] for seed in seeds if seed["is_complete"]]
-        summary[level] = {
-            **result.to_dict(),
-            "over_seeds": spread(complete),
-            "confusion": result.confusion.tolist(),
-            "confusion_percent": percentages(result).round(2).to_numpy().tolist(),
-        }
-    return {**summary, "seeds": seeds}
-
-
-def percentages(result: Evaluation) -> pd.DataFrame:
-    """The confusion matrix in per cent of each row; a class that never occurs has zeros.
-
-    >>> percentages(Evaluation(("anger", "fear"), np.array([[3, 1], [0, 0]]))).to_numpy().tolist()
-    [[75.0, 25.0], [0.0, 0.0]]
-    """
-    return pd.DataFrame(100 * result.shares, result.classes, result.classes)
-
-
-def by_system(runs: Sequence[TestedRun]) -> dict[str, list[TestedRun]]:
-    """The runs of each system, in the order of their first appearance."""
-    grouped: dict[str, list[TestedRun]] = {}
-    for run in runs:
-        grouped.setdefault(run.system, []).append(run)
-    return grouped
-
-
-def summarise(runs: Sequence[TestedRun], folds: int) -> dict[str, Any]:
-    """``classes``, ``runs``, a ``summary`` by system and the paired ``comparisons`` of systems.
-
-    Args:
-        runs: The finished runs.
-        folds: How many a system and seed has.
-    """
-    systems = by_system(runs)
-    right: dict[str, dict[int, pd.Series]] = {}
-    for system, members in systems.items():
-        seeds = dict.fromkeys(run.seed for run in members)
-        right[system] = {
-            seed: pd.concat([run.right for run in members if run.seed == seed]) for seed in seeds
-        }
-    has_sequences = any(run.sequence is not None for run in runs)
-    return {
-        "classes": list(runs[0].classes) if runs else [],
-        "runs": [run.to_dict() for run in runs],
-        "summary": {name: summarise_system(members, folds) for name, members in systems.items()},
-        "comparisons": [
-            {"level": "sequence" if has_sequences else "image", **comparison}
-            for comparison in compare_systems(right)
-        ],
-    }
-
-
-def write_confusions(runs: Sequence[TestedRun], folder: Path) -> None:
-    """Write each system's pooled confusion matrices.
-
-    Args:
-        runs: The finished runs.
-        folder: Gets ``confusion_SYSTEM.png``, and for each level
-            ``confusion_SYSTEM_LEVEL.csv`` (counts) and ``confusion_SYSTEM_LEVEL_percent.csv``.
-    """
-    from ferlit.evaluation.plots import plot_confusion
-
-    for system, members in by_system(runs).items():
-        pooled = pool(members)
-        plot_confusion(pooled, folder / f"confusion_{system}.png")
-        for level, result in pooled.items():
-            stem = f"confusion_{system}_{level}"
-            counts = pd.DataFrame(result.confusion, result.classes, result.classes)
-            counts.to_csv(folder / f"{stem}.csv", index_label="actual")
-            shares = percentages(result).round(2)
-            shares.to_csv(folder / f"{stem}_percent.csv", index_label="actual")

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferlit.data.detection import Detector, is_plausible
-from ferlit.data.flatness import check_face
+from ferlit.data.faces import make_face
 from ferlit.data.landmark_sources import make_detector
-from ferlit.data.registration import pad_aligned, register
 from ferlit.errors import DataError, UsageError
 
 logger = logging.getLogger(__name__)
@@ -20,7 +19,7 @@ FINDERS = ("mediapipe", "dlib")
 ALIGNED = "none"  # the pictures are cropped faces
 
 
-class Cut(NamedTuple):
+class RegisteredFace(NamedTuple):
     """A face of a picture, before it is recognised."""
 
     face: NDArray[np.uint8]  # (60, 60)
@@ -37,7 +36,7 @@ def choose_finder(trained_with: str, wanted: str | None = None) -> str:
     would get a label even if there is none in it.
 
     Args:
-        trained_with: See `ferlit.inference.classifiers.Preprocessing`.
+        trained_with: See `ferlit.data.preprocessing.Preprocessing`.
         wanted: "mediapipe", "dlib", or "none" where the pictures are cropped faces.
 
     Returns:
@@ -78,8 +77,8 @@ class FaceFinder:
     Args:
         detector: Finds faces and landmarks; None where every picture is a cropped face.
 
-    >>> (cut,) = FaceFinder(None)(np.arange(48 * 48, dtype=np.uint8).reshape(48, 48))
-    >>> cut.face.shape, cut.box
+    >>> (found,) = FaceFinder(None)(np.arange(48 * 48, dtype=np.uint8).reshape(48, 48))
+    >>> found.face.shape, found.box
     ((60, 60), (-0.5, -0.5, 47.5, 47.5))
     """
 
@@ -98,7 +97,7 @@ class FaceFinder:
         """
         return cls(make_detector(landmarks, models, everywhere=True))
 
-    def __call__(self, picture: NDArray[np.uint8]) -> list[Cut]:
+    def __call__(self, picture: NDArray[np.uint8]) -> list[RegisteredFace]:
         """The faces of a grey picture (H, W), the largest first; [] where there is none.
 
         Raises:
@@ -106,16 +105,15 @@ class FaceFinder:
         """
         if self.detector is None:
             height, width = picture.shape
-            face = check_face(pad_aligned(picture))
-            return [Cut(face, (-0.5, -0.5, width - 0.5, height - 0.5))]
-        cuts = []
+            return [RegisteredFace(make_face(picture), (-0.5, -0.5, width - 0.5, height - 0.5))]
+        faces = []
         for found in self.detector(picture):
             if not is_plausible(found, picture.shape):
                 continue
             try:
-                face = check_face(register(picture, found.points))
+                face = make_face(picture, found.points)
             except DataError as error:  # most of it lies outside of the picture, or it is plain
                 logger.debug("a face at %s was left out: %s", found.box, error)
                 continue
-            cuts.append(Cut(face, found.box, found.points, found.score))
-        return cuts
+            faces.append(RegisteredFace(face, found.box, found.points, found.score))
+        return faces

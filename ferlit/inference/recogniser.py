@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -11,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferlit.data.flatness import FlatFaceError
-from ferlit.data.transforms import FaceTransform
+from ferlit.data.preprocessing import flip_averaged
+from ferlit.data.records import SequenceRule
 from ferlit.errors import DataError
-from ferlit.inference.classifiers import Classifier, Rule, load_classifier
-from ferlit.inference.finding import Cut, FaceFinder, choose_finder
+from ferlit.inference.classifiers.loading import Classifier, load_classifier
+from ferlit.inference.finding import FaceFinder, RegisteredFace, choose_finder
 from ferlit.inference.inputs import Input, as_grey, check_batch, name_of_input
-from ferlit.inference.recognition.video import grey_frame, read_video
+from ferlit.inference.videos import grey_frame, read_video
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +68,8 @@ class Recogniser:
         FerlitError: the file is no model, or the landmark models cannot be had.
         UsageError: there is no such device, or no such kind of landmarks.
 
-    >>> from ferlit.inference.classifiers import ModuleClassifier, Preprocessing
+    >>> from ferlit.data.preprocessing import Preprocessing
+    >>> from ferlit.inference.classifiers.checkpoint import ModuleClassifier
     >>> from ferlit.training import ExpressionModule
     >>> untrained = ModuleClassifier(ExpressionModule(["anger", "happiness"]), Preprocessing())
     >>> recogniser = Recogniser(untrained, landmarks="none")
@@ -88,12 +91,8 @@ class Recogniser:
         if isinstance(model, (Path, str)):
             model = load_classifier(Path(model), device, trust=trust)
         self.classifier = model
-        preprocessing = self.classifier.preprocessing
-        self.landmarks = choose_finder(preprocessing.landmarks, landmarks)
+        self.landmarks = choose_finder(model.preprocessing.landmarks, landmarks)
         self.find_faces = FaceFinder.of(self.landmarks, landmark_models)
-        self.transform = FaceTransform(
-            train=False, equalize=preprocessing.equalize, fit_plane=preprocessing.fit_plane
-        )
         self.flip = flip
 
     @property
@@ -102,8 +101,8 @@ class Recogniser:
         return self.classifier.classes
 
     @property
-    def sequence_rule(self) -> Rule:
-        """How the images of a sequence vote, see `ferlit.inference.recognition.clips`."""
+    def sequence_rule(self) -> SequenceRule:
+        """How the images of a sequence vote, see `ferlit.inference.recognise.sequences`."""
         return self.classifier.sequence_rule
 
     def recognise(self, image: Input) -> list[Face]:
@@ -123,16 +122,16 @@ class Recogniser:
             DataError: one of them cannot be read, is no picture, or is to be a cropped face and is
                 plain.
         """
-        cuts = []
+        found = []
         for number, image in enumerate(check_batch(images)):
             try:
-                cuts.append(self.find_faces(as_grey(image)))
+                found.append(self.find_faces(as_grey(image)))
             except DataError as error:
                 name = name_of_input(image, number)
                 if name in str(error):
                     raise
                 raise DataError(f"{name}: {error}") from error
-        return self.classify(cuts)
+        return self.classify(found)
 
     def recognise_video(self, path: Path | str) -> Iterator[list[Face]]:
         """The faces of each frame of a video; it is never in memory as a whole.
@@ -150,8 +149,8 @@ class Recogniser:
         lost = 0  # those behind the last one that is there are not counted
         for frames in batched(read_video(Path(path)), BATCH):
             pictures = [frame.read() for frame in frames if frame.read is not None]
-            cuts = [self._faces_of_frame(grey_frame(picture)) for picture in pictures]
-            recognised = iter(self.classify(cuts))
+            found = [self._faces_of_frame(grey_frame(picture)) for picture in pictures]
+            recognised = iter(self.classify(found))
             for frame in frames:
                 if frame.read is None:
                     logger.warning(
@@ -165,37 +164,33 @@ class Recogniser:
                 lost = 0
                 yield next(recognised)
 
-    def _faces_of_frame(self, grey: NDArray[np.uint8]) -> list[Cut]:
+    def _faces_of_frame(self, grey: NDArray[np.uint8]) -> list[RegisteredFace]:
         try:
             return self.find_faces(grey)
         except FlatFaceError:
             return []  # films begin and end in black
 
-    def inputs(self, cuts: Sequence[Cut]) -> NDArray[np.float32]:
+    def inputs(self, faces: Sequence[RegisteredFace]) -> NDArray[np.float32]:
         """What the network gets, (B, 1, 48, 48): the centre crops that validation and test see."""
-        return np.stack([self.transform(cut.face).numpy() for cut in cuts])
+        return self.classifier.preprocessing.inputs(registered.face for registered in faces)
 
-    def classify(self, cuts: Sequence[Sequence[Cut]]) -> list[list[Face]]:
-        """The faces that were cut out of several pictures, recognised in one batch."""
-        flat = [cut for of_picture in cuts for cut in of_picture]
+    def classify(self, found: Sequence[Sequence[RegisteredFace]]) -> list[list[Face]]:
+        """The faces that were found in several pictures, recognised in one batch."""
+        flat = [registered for of_picture in found for registered in of_picture]
         if not flat:
-            return [[] for _ in cuts]
-        inputs = self.inputs(flat)
-        probabilities = self.classifier(inputs)
-        if self.flip:
-            mirrored = self.classifier(np.ascontiguousarray(inputs[..., ::-1]))
-            probabilities = np.asarray((probabilities + mirrored) / 2, np.float32)
+            return [[] for _ in found]
+        classify = partial(flip_averaged, self.classifier) if self.flip else self.classifier
         faces = iter(
             Face(
-                box=cut.box,
-                points=cut.points,
+                box=registered.box,
+                points=registered.points,
                 label=self.classes[int(row.argmax())],
                 probabilities=dict(zip(self.classes, row.tolist(), strict=True)),
-                score=cut.score,
+                score=registered.score,
             )
-            for cut, row in zip(flat, probabilities, strict=True)
+            for registered, row in zip(flat, classify(self.inputs(flat)), strict=True)
         )
-        return [[next(faces) for _ in of_picture] for of_picture in cuts]
+        return [[next(faces) for _ in of_picture] for of_picture in found]
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:

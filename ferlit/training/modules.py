@@ -6,8 +6,9 @@ path from a configuration.
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, Self, cast
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
@@ -21,6 +22,8 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from ferlit.data.datamodule import ExpressionDataModule
 from ferlit.data.dataset import Batch
+from ferlit.data.preprocessing import PREPROCESSING, flip_averaged
+from ferlit.data.records import SequenceRule
 from ferlit.errors import FerlitError, UsageError
 from ferlit.evaluation.metrics import Predictions, SequenceAccuracy
 from ferlit.models import Branches, InceptionFER, OneBranch
@@ -31,7 +34,6 @@ from ferlit.training.targets import TargetRule, mixup, softmax_loss
 
 logger = logging.getLogger(__name__)
 
-PREPROCESSING = "preprocessing"  # in a checkpoint, see `ExpressionDataModule.preprocessing`
 _LEAST = 1e-12  # a probability's, in a logarithm
 # Arguments that are no plain data, so that a checkpoint with them would not load safely.
 _OBJECTS = ["backbone", "branches", "optimizer", "lr_scheduler", "init_from", "metric_loss"]
@@ -76,7 +78,7 @@ class ExpressionModule(LightningModule):
     def __init__(
         self,
         classes: list[str],
-        sequence_rule: Literal["max", "mean"] = "max",
+        sequence_rule: SequenceRule = "max",
         backbone: nn.Module | None = None,
         branches: Callable[[int, int], nn.Module] = OneBranch,
         optimizer: OptimizerCallable = adam,
@@ -142,10 +144,7 @@ class ExpressionModule(LightningModule):
 
     def probabilities(self, image: Tensor) -> Tensor:
         """(B, K) probabilities of (B, 1, 48, 48) faces, see ``flip_average``."""
-        probabilities: Tensor = self(image).float().softmax(1)
-        if self.flip_average:
-            probabilities = (probabilities + self(image.flip(3)).float().softmax(1)) / 2
-        return probabilities
+        return flip_averaged(self._softmax, image) if self.flip_average else self._softmax(image)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         if self.mixup:
@@ -194,7 +193,7 @@ class ExpressionModule(LightningModule):
         """Say how pictures become inputs, and who trained and validated."""
         data = getattr(self.trainer, "datamodule", None)
         if isinstance(data, ExpressionDataModule):
-            checkpoint[PREPROCESSING] = data.preprocessing
+            checkpoint[PREPROCESSING] = asdict(data.preprocessing)
             if self._seen is None:
                 self._seen = self._seen_before.then(Split.of(data)).plain()
             checkpoint[PEOPLE] = self._seen
@@ -212,6 +211,10 @@ class ExpressionModule(LightningModule):
         schedule = self.lr_scheduler(optimizer)
         set_length(schedule, self.trainer.max_epochs)
         return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def _softmax(self, image: Tensor) -> Tensor:
+        probabilities: Tensor = self(image).float().softmax(1)
+        return probabilities
 
     def _softmax_loss(self, logits: Tensor, batch: Batch) -> Tensor:
         return softmax_loss(logits, batch, self.target_rule, self.label_smoothing)

@@ -25,7 +25,7 @@ from nmloss import (
     functional,
     tuple_indices,
 )
-from nmloss.codes import codes
+from nmloss.labels.values import codes
 
 
 class Emotion(enum.Enum):

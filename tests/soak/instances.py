@@ -23,11 +23,11 @@ from ferlit.data.manifest import verify
 from ferlit.data.store import Store
 from ferlit.data.synthetic import write_ckplus
 from ferlit.errors import FerlitError
-from ferlit.evaluation.report.runs import read_history, read_run
-from ferlit.inference.classifiers import load_classifier
-from ferlit.inference.export.origin import Origin
-from ferlit.inference.recognition.video import read_video
+from ferlit.inference.classifiers.loading import load_classifier
+from ferlit.inference.origin import Origin
+from ferlit.inference.videos import read_video
 from ferlit.models.weights import read_checkpoint
+from ferlit.report.runs import read_history, read_run
 from ferlit.runs.folder import RunFolder
 from tests.ferlit.inference.small import write_checkpoint, write_exported
 from tests.ferlit.training.fits import fit_options

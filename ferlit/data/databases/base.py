@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 from ferlit.data.databases.counts import Published, check_counts
 from ferlit.data.databases.leftovers import left_over
 from ferlit.data.reasons import list_kinds
-from ferlit.data.records import EXPRESSIONS, add_unread, unread_files, validate_records
+from ferlit.data.records import (
+    EXPRESSIONS,
+    SequenceRule,
+    add_unread,
+    unread_files,
+    validate_records,
+)
 from ferlit.errors import DataError, UsageError
 from ferlit.locks import owned
 
@@ -73,7 +79,7 @@ class Database:
     layout: str
     is_aligned: bool | Callable[[Mapping[str, Any]], bool] = False
     has_identities: bool = True
-    sequence_rule: Literal["max", "mean"] = "max"
+    sequence_rule: SequenceRule = "max"
     published: Published | Callable[[Mapping[str, Any]], Published] | None = None
     options: tuple[Option, ...] = ()
     create: Callable[..., None] | None = None

@@ -7,15 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferlit.errors import DataError
+from ferlit.inference.classifiers.exported import ExportedClassifier, OnnxClassifier
 from ferlit.inference.demo.cards import Card, cards, message
 from ferlit.inference.demo.neighbours import NearestFaces
-from ferlit.inference.export.exported import ExportedClassifier, OnnxClassifier
-from ferlit.inference.export.licences import licence_note
-from ferlit.inference.export.origin import Origin
+from ferlit.inference.drawing import annotate, read_colour
 from ferlit.inference.inputs import as_grey
+from ferlit.inference.licences import licence_note
+from ferlit.inference.origin import Origin
 from ferlit.inference.recogniser import Recogniser
-from ferlit.inference.recognition.drawing import annotate
-from ferlit.inference.recognition.sources import Frame, Source
 
 NO_FACE = "No face found. Try a picture in which a face is larger and looks at the camera."
 _KINDS = "It reads PNG, JPEG, BMP, TIFF, WebP, PPM and GIF."
@@ -56,20 +55,19 @@ class Answers:
         place = Path(path)
         try:
             grey = as_grey(place)
-            cuts = self.recogniser.find_faces(grey)
+            found = self.recogniser.find_faces(grey)
         except DataError as error:
             # Where the upload was put says nothing to who made it.
             reason = str(error).replace(f"{place.parent}/", "")
             return Answer(None, message(f"This file cannot be read. {reason}. {_KINDS}"), False)
-        if not cuts:
+        if not found:
             return Answer(None, message(NO_FACE))
-        (faces,) = self.recogniser.classify([cuts])
-        near = self.nearest(self.recogniser.inputs(cuts)) if self.nearest else [[] for _ in cuts]
-        frame = Frame(Source("picture", place, Path(place.name)), None, grey)
-        canvas = annotate(frame, faces, points=True)
+        (faces,) = self.recogniser.classify([found])
+        near = self.nearest(self.recogniser.inputs(found)) if self.nearest else [[] for _ in found]
+        canvas = annotate(read_colour(place, grey), faces, points=True)
         shown = [
-            Card(face, cut.face, neighbours)
-            for face, cut, neighbours in zip(faces, cuts, near, strict=True)
+            Card(face, registered.face, neighbours)
+            for face, registered, neighbours in zip(faces, found, near, strict=True)
         ]
         return Answer(np.ascontiguousarray(canvas[..., ::-1]), cards(shown, self._near_title))
 

@@ -42,8 +42,19 @@ STYLE = """
 .fe-note p { margin: 0 0 6px; }
 """
 
+
+def _data_url(registered: NDArray[np.uint8]) -> str:
+    """The centre crop of a registered face as a data address."""
+    border = (registered.shape[0] - INPUT_SIZE) // 2
+    crop = registered[border : border + INPUT_SIZE, border : border + INPUT_SIZE]
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(crop)).save(file, "PNG")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
 _ENVIRONMENT = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
 _ENVIRONMENT.filters["percent"] = lambda value: f"{100 * value:.0f} %"
+_ENVIRONMENT.filters["data_url"] = _data_url
 _CARDS = _ENVIRONMENT.from_string("""\
 <div class="fe-cards">
 {% for card in cards %}
@@ -52,7 +63,7 @@ _CARDS = _ENVIRONMENT.from_string("""\
 {{ card.face.label }}, {{ card.face.probability|percent }}</h3>
   <div class="fe-main">
     <figure class="fe-crop">
-      <img src="{{ card.crop }}" alt="the registered face">
+      <img src="{{ card.registered|data_url }}" alt="the registered face">
       <figcaption>registered, {{ size }} &times; {{ size }} pixels</figcaption>
     </figure>
     <div class="fe-bars">
@@ -63,12 +74,12 @@ _CARDS = _ENVIRONMENT.from_string("""\
     {% endfor %}
     </div>
   </div>
-  {% if card.near %}
+  {% if card.neighbours %}
   <h4>{{ near_title }}</h4>
   <div class="fe-near">
-  {% for picture, neighbour in card.near %}
+  {% for neighbour in card.neighbours %}
     <figure>
-      <img src="{{ picture }}" alt="{{ neighbour.label }}">
+      <img src="{{ neighbour.face|data_url }}" alt="{{ neighbour.label }}">
       <figcaption><strong>{{ neighbour.label }}</strong><br>{{ "%.2f"|format(neighbour.distance) }}\
 {% if neighbour.identity %}<br>{{ neighbour.identity }}{% endif %}</figcaption>
     </figure>
@@ -92,6 +103,11 @@ class Card(NamedTuple):
     registered: NDArray[np.uint8]  # (60, 60)
     neighbours: Sequence[Neighbour] = ()
 
+    @property
+    def bars(self) -> list[tuple[str, float]]:
+        """The expressions with their probabilities, the highest first."""
+        return sorted(self.face.probabilities.items(), key=lambda pair: -pair[1])
+
 
 def cards(faces: Sequence[Card], near_title: str = "") -> str:
     """HTML of the faces of a picture.
@@ -104,16 +120,7 @@ def cards(faces: Sequence[Card], near_title: str = "") -> str:
     >>> "<h3>fear, 75 %</h3>" in cards([Card(face, np.zeros((60, 60), np.uint8))])
     True
     """
-    shown = [
-        {
-            "face": card.face,
-            "crop": _picture(card.registered),
-            "bars": sorted(card.face.probabilities.items(), key=lambda pair: -pair[1]),
-            "near": [(_picture(near.face), near) for near in card.neighbours],
-        }
-        for card in faces
-    ]
-    return _CARDS.render(cards=shown, near_title=near_title, size=INPUT_SIZE)
+    return _CARDS.render(cards=faces, near_title=near_title, size=INPUT_SIZE)
 
 
 def message(text: str) -> str:
@@ -132,12 +139,3 @@ def note(paragraphs: Sequence[str]) -> str:
     '<div class="fe-note"><p>Two classes.</p></div>'
     """
     return _NOTE.render(paragraphs=paragraphs)
-
-
-def _picture(registered: NDArray[np.uint8]) -> str:
-    """The centre crop of a registered face as a data address."""
-    border = (registered.shape[0] - INPUT_SIZE) // 2
-    crop = registered[border : border + INPUT_SIZE, border : border + INPUT_SIZE]
-    file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(crop)).save(file, "PNG")
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

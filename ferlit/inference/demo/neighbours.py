@@ -5,9 +5,6 @@ al. 2017, Sec. 4). It takes no part in recognition: its neighbours show what it 
 """
 
 import hashlib
-import logging
-import zlib
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -17,24 +14,18 @@ import platformdirs
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
 
 from ferlit.data.manifest import checksum
 from ferlit.data.records import recordings
 from ferlit.data.store import FACES, Store
 from ferlit.errors import DataError
-from ferlit.files import sync
-from ferlit.inference.classifiers import ModuleClassifier
-from ferlit.inference.export.origin import Origin
+from ferlit.inference.classifiers.checkpoint import ModuleClassifier
+from ferlit.inference.demo.row_cache import cached_rows
+from ferlit.inference.origin import Origin
 from ferlit.inference.recogniser import Recogniser
-from ferlit.locks import owned
 from ferlit.models import TwoBranch
 from ferlit.runs.people import Training, hash_each
 from ferlit.training import JointModule
-
-_BATCH = 64
-logger = logging.getLogger(__name__)
 
 
 class Neighbour(NamedTuple):
@@ -69,6 +60,7 @@ class NearestFaces:
             raise ValueError(reason)
         assert isinstance(recogniser.classifier, ModuleClassifier)
         self.module = recogniser.classifier.module
+        preprocessing = recogniser.classifier.preprocessing
         self.store = store
         self.rows, self.is_training = training_rows(store, checkpoint)
         if len(self.rows) == 0:
@@ -76,8 +68,7 @@ class NearestFaces:
         self.recordings = recordings(store.records)[self.rows]
 
         def embed_rows(start: int, stop: int) -> NDArray[np.float32]:
-            faces = [recogniser.transform(face).numpy() for face in store.faces[start:stop]]
-            return self.embed(np.stack(faces))
+            return self.embed(preprocessing.inputs(store.faces[start:stop]))
 
         path = cache_folder() / f"{_key(checkpoint, store)}.rows"
         size = self.embed(np.zeros((1, 1, 48, 48), np.float32)).shape[1]
@@ -116,7 +107,7 @@ class NearestFaces:
 def why_no_metric_branch(recogniser: Recogniser) -> str:
     """Why there are no neighbours by a metric branch; "" where there is one.
 
-    >>> from ferlit.inference.classifiers import Preprocessing
+    >>> from ferlit.data.preprocessing import Preprocessing
     >>> from ferlit.training import ExpressionModule
     >>> module = ModuleClassifier(ExpressionModule(["anger", "fear"]), Preprocessing())
     >>> why_no_metric_branch(Recogniser(module, landmarks="none"))
@@ -166,83 +157,6 @@ def training_rows(store: Store, checkpoint: Path) -> tuple[NDArray[np.int64], bo
         is_training = records["identity"].isin(set(persons) - {""}).to_numpy()
     rows = np.flatnonzero(is_labelled & is_training)
     return (rows, True) if len(rows) else (np.flatnonzero(is_labelled), False)
-
-
-def cached_rows(
-    path: Path,
-    count: int,
-    size: int,
-    compute: Callable[[int, int], NDArray[np.float32]],
-) -> NDArray[np.float32]:
-    """Rows of numbers from a file, or computed once into it; an interruption loses one batch.
-
-    Each row is kept with its CRC-32. Rows that were damaged since are computed again. Where another
-    process computes them, this one waits.
-
-    Args:
-        path: The file: row after row, float32 and then uint32.
-        count: Number of rows.
-        size: Numbers in a row.
-        compute: The rows from a first to before a last.
-
-    Returns:
-        (count, size) numbers.
-
-    Raises:
-        DataError: the file cannot be written.
-    """
-    kind = np.dtype([("row", np.float32, (size,)), ("crc", np.uint32)])
-    try:
-        kept = _whole_rows(path, kind)
-        if len(kept) == count:
-            return kept
-        with owned(path, "embedding the faces of a store"):
-            kept = _whole_rows(path, kind)
-            if len(kept) != count:
-                if path.exists():
-                    logger.warning("%s: damaged, its embeddings are computed again", path)
-                _complete(path.with_suffix(".part"), kind, count, compute)
-                path.with_suffix(".part").replace(path)
-                kept = _whole_rows(path, kind)
-        return kept
-    except OSError as error:
-        raise DataError(
-            f"{path.parent}: the embeddings of the store's faces cannot be kept there ({error}); "
-            "make room, or go without --store"
-        ) from error
-
-
-def _complete(
-    draft: Path,
-    kind: "np.dtype[np.void]",
-    count: int,
-    compute: Callable[[int, int], NDArray[np.float32]],
-) -> None:
-    """Write the rows that a draft lacks."""
-    draft.touch()
-    done = min(len(_whole_rows(draft, kind)), count) // _BATCH * _BATCH
-    with draft.open("r+b") as file:
-        file.seek(done * kind.itemsize)
-        file.truncate()
-        console = Console(stderr=True)
-        starts = range(done, count, _BATCH)
-        for start in track(starts, "embedding the store's faces", console=console):
-            rows = compute(start, min(start + _BATCH, count))
-            batch = np.zeros(len(rows), kind)
-            batch["row"] = rows
-            batch["crc"] = [zlib.crc32(row.tobytes()) for row in batch["row"]]
-            file.write(batch.tobytes())
-            file.flush()
-    sync(draft)
-
-
-def _whole_rows(path: Path, kind: "np.dtype[np.void]") -> NDArray[np.float32]:
-    """The rows of a file before the first that is not as it was written."""
-    content = path.read_bytes() if path.is_file() else b""
-    table = np.frombuffer(content, kind, len(content) // kind.itemsize)
-    rows = np.ascontiguousarray(table["row"], np.float32)
-    is_whole = [zlib.crc32(row.tobytes()) for row in rows] == table["crc"]
-    return rows if np.all(is_whole) else rows[: int(np.argmin(is_whole))]
 
 
 def cache_folder() -> Path:

@@ -12,15 +12,15 @@ from ferlit.data.registration import canonical_landmarks
 from ferlit.data.store import Store
 from ferlit.errors import FerlitError
 from ferlit.files import whole_file
-from ferlit.inference.classifiers import ModuleClassifier, load_classifier
-from ferlit.inference.export.exported import ExportedClassifier, OnnxClassifier
+from ferlit.inference.classifiers.checkpoint import ModuleClassifier
+from ferlit.inference.classifiers.loading import load_classifier
+from ferlit.inference.classifiers.metadata import Metadata, read_metadata
 from ferlit.inference.export.graphs import ProbabilityNetwork, write_onnx, write_pt2
-from ferlit.inference.export.licences import licence_note
-from ferlit.inference.export.metadata import Metadata, read_metadata
 from ferlit.inference.export.model_card import model_card
-from ferlit.inference.export.origin import Origin
-from ferlit.inference.export.parity import Sample, check, check_int8, random_faces, real_faces
+from ferlit.inference.export.parity import ParityInputs, check, check_int8, random_faces, real_faces
 from ferlit.inference.export.quantise import LabelledFaces, quantise
+from ferlit.inference.licences import licence_note
+from ferlit.inference.origin import Origin
 
 
 def export(
@@ -89,9 +89,7 @@ def describe(network: ModuleClassifier, origin: Origin) -> Metadata:
         ferlit_version=version("ferlit"),
         classes=network.classes,
         sequence_rule=network.sequence_rule,
-        landmarks=network.preprocessing.landmarks,
-        equalize=network.preprocessing.equalize,
-        fit_plane=network.preprocessing.fit_plane,
+        preprocessing=network.preprocessing,
         flip_average=network.module.flip_average,
         databases=origin.databases,
         licence=licence_note(origin.databases),
@@ -100,17 +98,17 @@ def describe(network: ModuleClassifier, origin: Origin) -> Metadata:
     )
 
 
-def _write(network: ModuleClassifier, metadata: Metadata, sample: Sample, path: Path) -> str:
+def _write(network: ModuleClassifier, metadata: Metadata, sample: ParityInputs, path: Path) -> str:
     write = write_onnx if path.suffix == ".onnx" else write_pt2
     write(ProbabilityNetwork(network.module), path, metadata)
-    parity = check(network, _loaded(path), sample)
+    parity = check(network, load_classifier(path), sample)
     return f"compared with the network on {sample.name}: {parity}"
 
 
 def _write_int8(
     network: ModuleClassifier,
     metadata: Metadata,
-    sample: Sample,
+    sample: ParityInputs,
     faces: LabelledFaces,
     calibration: int,
     path: Path,
@@ -123,16 +121,12 @@ def _write_int8(
         size = f"size: {_size(float32)} in float32, {_size(path)} in int8"
     name = faces.store.description.database
     lines = [before, f"int8, calibrated on {len(inputs)} training faces of {name}", size]
-    int8 = _loaded(path)
+    int8 = load_classifier(path)
     judgements = [faces.judge(part, int8) for part in ("val", "test")]
     for judgement in filter(None, judgements):
         check_int8(judgement.parity)
         lines.append(f"int8, {judgement}")
     return lines
-
-
-def _loaded(path: Path) -> OnnxClassifier | ExportedClassifier:
-    return OnnxClassifier(path) if path.suffix == ".onnx" else ExportedClassifier(path)
 
 
 def _size(path: Path) -> str:

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor, nn
 
+from ferlit.data.preprocessing import flip_averaged
 from ferlit.data.transforms import INPUT_SIZE
 from ferlit.errors import FerlitError
-from ferlit.inference.export.exported import INPUT, OUTPUT
-from ferlit.inference.export.metadata import Metadata
-from ferlit.inference.export.seal import seal_onnx, seal_pt2
+from ferlit.inference.classifiers.exported import INPUT, OUTPUT, first_line
+from ferlit.inference.classifiers.metadata import Metadata
+from ferlit.inference.classifiers.seal import seal_onnx, seal_pt2
 from ferlit.inference.extras import require
 
 if TYPE_CHECKING:
@@ -47,12 +48,9 @@ class ProbabilityNetwork(nn.Module):
 
     def forward(self, faces: Tensor) -> Tensor:
         """(B, K) probabilities of (B, 1, 48, 48) inputs."""
-        probabilities = self._probabilities(faces)
-        if self.flip_average:
-            probabilities = (probabilities + self._probabilities(faces.flip(3))) / 2
-        return probabilities
+        return flip_averaged(self._softmax, faces) if self.flip_average else self._softmax(faces)
 
-    def _probabilities(self, faces: Tensor) -> Tensor:
+    def _softmax(self, faces: Tensor) -> Tensor:
         branches = cast("Branches", self.branches)
         return branches.classify(self.backbone(faces)).float().softmax(1)
 
@@ -152,8 +150,7 @@ def _as_error(kind: str) -> Iterator[None]:
     except (FerlitError, OSError):
         raise
     except Exception as error:  # the exporters raise whatever a network's own code meets
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise FerlitError(
-            f"the network cannot be exported to {kind}: {reason}. A backbone of your own must be "
-            "one that torch.export can trace"
+            f"the network cannot be exported to {kind}: {first_line(error)}. A backbone of your "
+            "own must be one that torch.export can trace"
         ) from error

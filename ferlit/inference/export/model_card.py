@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
-from ferlit.inference.export.licences import licence_of
-from ferlit.inference.export.metadata import Metadata
-from ferlit.inference.export.origin import Origin
+from ferlit.inference.classifiers.metadata import Metadata
+from ferlit.inference.licences import licence_of
+from ferlit.inference.origin import Origin
 
 _USE = """\
 For research on facial expressions, and for showing how such a network works. It tells which of the
@@ -144,16 +144,20 @@ def _results(origin: Origin) -> str:
 
 def _input(metadata: Metadata) -> str:
     size, face = metadata.input_size, metadata.face_size
+    preprocessing = metadata.preprocessing
     source = {
         "none": "the pictures of the training were aligned faces",
         "database": "in training the landmarks were the database's own",
-    }.get(metadata.landmarks, f"in training the landmarks were found by {metadata.landmarks}")
+    }.get(
+        preprocessing.landmarks,
+        f"in training the landmarks were found by {preprocessing.landmarks}",
+    )
     steps = [
         f"The face in grey, registered to {face} x {face} by a similarity transform that takes its "
         f"49 landmarks nearest to the canonical ones, which the file holds ({source})",
         f"its centre, {size} x {size}",
-        *(["histogram equalised"] if metadata.equalize else []),
-        *(["least-squares plane of grey values subtracted"] if metadata.fit_plane else []),
+        *(["histogram equalised"] if preprocessing.equalize else []),
+        *(["least-squares plane of grey values subtracted"] if preprocessing.fit_plane else []),
         metadata.standardize,
     ]
     flip = " They are the mean over the face and its mirror image." if metadata.flip_average else ""

@@ -3,15 +3,15 @@
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
+from ferlit.data.preprocessing import Preprocessing
 from ferlit.data.store import Store
-from ferlit.data.transforms import INPUT_SIZE, FaceTransform
+from ferlit.data.transforms import INPUT_SIZE
 from ferlit.errors import FerlitError
-from ferlit.inference.classifiers import Classifier, Preprocessing
+from ferlit.inference.classifiers.loading import Classifier
 
 MOST_FACES = 1000
 _BATCH = 64
@@ -20,7 +20,7 @@ _LARGEST_DIFFERENCE = 1e-4  # of a probability; float32 in another order of sums
 _LEAST_AGREEMENT = 0.9  # of int8's labels: below it something other than rounding is at work
 
 
-class Sample(NamedTuple):
+class ParityInputs(NamedTuple):
     """Inputs to compare on.
 
     Args:
@@ -52,28 +52,18 @@ class Parity(NamedTuple):
         )
 
 
-def real_faces(store: Store, preprocessing: Preprocessing) -> Sample:
+def real_faces(store: Store, preprocessing: Preprocessing) -> ParityInputs:
     """Faces of a store as inputs, at most a thousand, spread over the whole of it."""
     rows = np.unique(np.linspace(0, len(store.records) - 1, MOST_FACES).round().astype(np.int64))
     name = f"{len(rows)} faces of {store.description.database}"
-    return Sample(face_inputs(store, rows, preprocessing), name)
+    return ParityInputs(preprocessing.inputs(store.faces[rows]), name)
 
 
-def face_inputs(
-    store: Store, rows: NDArray[np.int64], preprocessing: Preprocessing
-) -> NDArray[np.float32]:
-    """Rows of a store as inputs, cut and standardised as in an evaluation."""
-    transform = FaceTransform(
-        train=False, equalize=preprocessing.equalize, fit_plane=preprocessing.fit_plane
-    )
-    return torch.stack([transform(store.faces[row]) for row in rows]).numpy()
-
-
-def random_faces() -> Sample:
+def random_faces() -> ParityInputs:
     """Noise with the mean and variance of an input, where there are no faces."""
     rng = np.random.default_rng(0)
     inputs = rng.standard_normal((_BATCH, 1, INPUT_SIZE, INPUT_SIZE)).astype(np.float32)
-    return Sample(inputs, f"{_BATCH} random inputs (--check STORE takes real faces)")
+    return ParityInputs(inputs, f"{_BATCH} random inputs (--check STORE takes real faces)")
 
 
 def predict(classifier: Classifier, inputs: NDArray[np.float32], title: str) -> NDArray[np.float32]:
@@ -99,7 +89,7 @@ def compare(first: NDArray[np.float32], second: NDArray[np.float32]) -> Parity:
     return Parity(len(first), float(np.abs(first - second).max()), agreeing)
 
 
-def check(network: Classifier, exported: Classifier, sample: Sample) -> Parity:
+def check(network: Classifier, exported: Classifier, sample: ParityInputs) -> Parity:
     """Compare an exported float32 file with its network, in batches of several sizes.
 
     Args:

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from ferlit.data.datamodule import ExpressionDataModule
 from ferlit.data.store import DESCRIPTION, Description
 from ferlit.errors import DataError
-from ferlit.inference.classifiers import Classifier
-from ferlit.inference.export.exported import INPUT
+from ferlit.inference.classifiers.exported import INPUT
+from ferlit.inference.classifiers.loading import Classifier
+from ferlit.inference.classifiers.metadata import read_metadata
 from ferlit.inference.export.graphs import save_onnx
-from ferlit.inference.export.metadata import read_metadata
-from ferlit.inference.export.origin import Origin
-from ferlit.inference.export.parity import Parity, compare, face_inputs, predict
+from ferlit.inference.export.parity import Parity, compare, predict
 from ferlit.inference.extras import require
+from ferlit.inference.origin import Origin
 from ferlit.runs.people import Split, Training
 from ferlit.runs.seen import count_seen
 
@@ -120,7 +120,7 @@ class LabelledFaces:
 
     def inputs(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """(n, 1, 48, 48) inputs."""
-        return face_inputs(self.store, rows, self.classifier.preprocessing)
+        return self.classifier.preprocessing.inputs(self.store.faces[rows])
 
     def calibration(self, count: int) -> NDArray[np.float32]:
         """Inputs of ``count`` training faces, spread over all of them.

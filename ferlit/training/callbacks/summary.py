@@ -9,13 +9,8 @@ from lightning.pytorch.trainer.states import TrainerFn
 from rich.console import Console
 
 from ferlit.data.datamodule import ExpressionDataModule
-from ferlit.evaluation.tables import (
-    evaluate_images,
-    evaluate_sequences,
-    prediction_table,
-    print_evaluation,
-    write_evaluation,
-)
+from ferlit.evaluation.results import evaluate_images, evaluate_sequences
+from ferlit.evaluation.tables import prediction_table, print_evaluation, write_evaluation
 from ferlit.files import whole_file
 from ferlit.runs.folder import PREDICTED, SPLIT, RunFolder
 from ferlit.training.modules import ExpressionModule

@@ -10,7 +10,8 @@ from typing import Any
 from rich.console import Console
 
 from ferlit.errors import FerlitError, UsageError
-from ferlit.evaluation.pooling import summarise, write_confusions
+from ferlit.evaluation.pooling import PooledResults
+from ferlit.evaluation.tables import write_confusions
 from ferlit.files import write_json
 from ferlit.locks import is_taken
 from ferlit.runs.folder import BEST, CHECKPOINTS, RunFolder
@@ -79,10 +80,11 @@ def main(command: str, options: list[str]) -> None:
         asked = [run for run in runs if run.system in overlays and run.seed in seeds]
         jobs = given.jobs or len(gpus) or 1
         failed = _run_all(runs, asked, folder, rounds, jobs, gpus, console)
-        done = [run.tested for run in runs if run.tested is not None]
-        write_confusions(done, folder)
-        if done:
-            print_results(_results(runs, rounds), console)
+        results = _pooled(runs, rounds)
+        for name, found in results.systems.items():
+            write_confusions(name, found.levels, folder)
+        if results.runs:
+            print_results(rounds, results, console)
             console.print(
                 f"results: {folder / RESULTS} and confusion_*",
                 highlight=False,
@@ -127,7 +129,7 @@ def _run_all(
     def ended(run: CrossvalRun, code: int) -> CrossvalRun | None:
         if run.tested is not None:
             run.drop_last_checkpoint()
-            write_json(folder / RESULTS, _results(runs, rounds))
+            _write_results(runs, rounds, folder)
             display.finished(run)
         elif code == 0 and run.is_due_prediction:
             return run
@@ -139,22 +141,21 @@ def _run_all(
     for run in runs:  # whatever an earlier call that was killed did not come to
         if run.tested is not None:
             run.drop_last_checkpoint()
-    write_json(folder / RESULTS, _results(runs, rounds))
+    _write_results(runs, rounds, folder)
     todo = [run for run in asked if run.tested is None]
     with Display(asked, console) as display:
         run_pool(todo, make_slots(jobs, gpus, _cores()), ended, display.update)
     return failed
 
 
-def _results(runs: Iterable[CrossvalRun], rounds: Rounds) -> dict[str, Any]:
-    """The content of ``results.json``."""
+def _pooled(runs: Iterable[CrossvalRun], rounds: Rounds) -> PooledResults:
     done = [run.tested for run in runs if run.tested is not None]
-    return {
-        "database": rounds.database,
-        "part": rounds.part,
-        "rounds": len(rounds.rounds),
-        **summarise(done, len(rounds.rounds)),
-    }
+    return PooledResults.of(done, len(rounds.rounds))
+
+
+def _write_results(runs: Iterable[CrossvalRun], rounds: Rounds, folder: Path) -> None:
+    about = {"database": rounds.database, "part": rounds.part, "rounds": len(rounds.rounds)}
+    write_json(folder / RESULTS, {**about, **_pooled(runs, rounds).to_dict()})
 
 
 def _failures(failed: dict[CrossvalRun, int], total: int) -> str:

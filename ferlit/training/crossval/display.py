@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -11,8 +10,9 @@ from rich.live import Live
 from rich.table import Table
 
 from ferlit.errors import DataError
-from ferlit.evaluation.pooling import pool
+from ferlit.evaluation.pooling import PooledResults, SystemResults, pool
 from ferlit.training.crossval.grid import CrossvalRun
+from ferlit.training.crossval.rounds import Rounds
 
 REFRESH_SECONDS = 1.0
 
@@ -120,17 +120,18 @@ def _progress(run: CrossvalRun) -> str:
         return "starting"
 
 
-def print_results(results: dict[str, Any], console: Console) -> None:
+def print_results(rounds: Rounds, results: PooledResults, console: Console) -> None:
     """The systems' accuracies and their comparisons.
 
     Args:
-        results: What ``results.json`` holds.
+        rounds: What they are of.
+        results: Of all runs that are done.
         console: Where to print.
     """
-    rounds, part = results["rounds"], results["part"]
-    folds = f"{rounds} folds" if rounds > 1 else f"official split, {part}"
+    number = len(rounds.rounds)
+    folds = f"{number} folds" if number > 1 else f"official split, {rounds.part}"
     table = Table(
-        title=f"{results['database']}, {folds}",
+        title=f"{rounds.database}, {folds}",
         caption="accuracy in % with its counts; mean ± standard deviation over n seeds",
         box=SIMPLE_HEAD,
         pad_edge=False,
@@ -139,30 +140,30 @@ def print_results(results: dict[str, Any], console: Console) -> None:
     for level in ("by image", "by sequence"):
         table.add_column(level, justify="right", no_wrap=True)
         table.add_column("seeds", justify="right", no_wrap=True)
-    for system, summary in results["summary"].items():
-        cells = [cell for level in ("image", "sequence") for cell in _cells(summary[level])]
-        table.add_row(system, *cells)
+    for name, system in results.systems.items():
+        cells = [cell for level in ("image", "sequence") for cell in _cells(system, level)]
+        table.add_row(name, *cells)
     console.print(table)
-    number = len(results["comparisons"])
-    for comparison in results["comparisons"]:
-        first, second = comparison["systems"]
-        figures = comparison["over_seeds"]
-        adjusted = f" ({figures['p_value_holm']:.3g} as one of {number})" if number > 1 else ""
+    pairs = len(results.comparisons)
+    for comparison in results.comparisons:
+        first, second = comparison.systems
+        found = comparison.over_seeds
+        adjusted = f" ({comparison.p_value_holm:.3g} as one of {pairs})" if pairs > 1 else ""
         console.print(
-            f"{first} against {second}, by {comparison['level']}: better on {figures['b']}, worse "
-            f"on {figures['c']} of {figures['total']}, p = {figures['p_value']:.3g}{adjusted}",
+            f"{first} against {second}, by {results.compared_by}: better on {found.b}, worse "
+            f"on {found.c} of {found.total}, p = {found.p_value:.3g}{adjusted}",
             highlight=False,
             soft_wrap=True,
         )
 
 
-def _cells(summary: dict[str, Any] | None) -> tuple[str, str]:
-    if summary is None:
+def _cells(system: SystemResults, level: str) -> tuple[str, str]:
+    if level not in system.levels:
         return "-", "-"
-    seeds = summary["over_seeds"]
-    mean = "-" if seeds["mean"] is None else f"{100 * seeds['mean']:.1f}"
-    sd = "" if seeds["sd"] is None else f" ± {100 * seeds['sd']:.1f}"
+    result, seeds = system.levels[level], system.over_seeds(level)
+    mean = "-" if seeds.mean is None else f"{100 * seeds.mean:.1f}"
+    sd = "" if seeds.sd is None else f" ± {100 * seeds.sd:.1f}"
     return (
-        f"{100 * summary['accuracy']:.1f} {summary['correct']}/{summary['total']}",
-        f"{mean}{sd} ({seeds['seeds']})",
+        f"{100 * result.accuracy:.1f} {result.correct}/{result.total}",
+        f"{mean}{sd} ({seeds.number})",
     )

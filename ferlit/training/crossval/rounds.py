@@ -11,7 +11,7 @@ from lightning.pytorch import LightningDataModule
 
 from ferlit.data.datamodule import ExpressionDataModule
 from ferlit.data.folds import fold_splits
-from ferlit.data.records import SPLITS
+from ferlit.data.records import SPLITS, SequenceRule
 from ferlit.errors import DataError, UsageError
 from ferlit.runs.people import Training
 from ferlit.runs.seen import ALLOW, count_seen
@@ -53,7 +53,7 @@ class Rounds:
 
     database: str
     classes: tuple[str, ...]
-    sequence_rule: Literal["max", "mean"]
+    sequence_rule: SequenceRule
     part: Literal["test", "val"]
     rounds: tuple[Round, ...]
     content: str

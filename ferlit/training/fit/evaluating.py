@@ -10,13 +10,13 @@ from typing import Any
 
 from ferlit.data.datamodule import ExpressionDataModule
 from ferlit.data.manifest import checksum
+from ferlit.data.preprocessing import PREPROCESSING
 from ferlit.errors import DataError, FerlitError, UsageError
 from ferlit.runs.folder import BEST, EVALUATIONS, RunFolder
 from ferlit.runs.people import Split
 from ferlit.runs.seen import ALLOW, Seen
 from ferlit.runs.settings import Change, changes, named
 from ferlit.training.free_settings import FREE_IN_EVALUATION
-from ferlit.training.modules import PREPROCESSING
 
 logger = logging.getLogger(__name__)
 # What an evaluation may set otherwise than the training, by command.
@@ -196,7 +196,7 @@ def changed_preprocessing(content: Mapping[str, Any], data: ExpressionDataModule
         data: After its setup.
     """
     old = (content.get(PREPROCESSING) or {}).get("landmarks")
-    new = data.preprocessing["landmarks"]
+    new = data.preprocessing.landmarks
     if old in (None, new):
         return []
     change = Change("landmarks of the store", old, new)

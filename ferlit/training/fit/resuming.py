@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from ferlit.data.datamodule import ExpressionDataModule
+from ferlit.data.preprocessing import PREPROCESSING
 from ferlit.errors import DataError, FerlitError, UsageError
 from ferlit.runs.folder import CHECKPOINTS, CONFIG, RECORD, RESULTS, SPLIT, TESTED, RunFolder
 from ferlit.runs.settings import Change, changes, named, with_own_cosine
 from ferlit.training.free_settings import FREE_IN_RESUMING
-from ferlit.training.modules import PREPROCESSING
 
 logger = logging.getLogger(__name__)
 # These may change, and change the numbers: they are told.
@@ -162,7 +162,7 @@ def check_preprocessing(
         FerlitError: their landmarks are of another source.
     """
     old = (content.get(PREPROCESSING) or {}).get("landmarks")
-    new = data.preprocessing["landmarks"]
+    new = data.preprocessing.landmarks
     if old not in (None, new):
         raise FerlitError(
             f"{checkpoint} was trained on faces with landmarks of {old}, and those of "

@@ -8,23 +8,32 @@ from pytorch_metric_learning.losses import BaseMetricLossFunction
 from pytorch_metric_learning.reducers import ClassWeightedReducer, MeanReducer, MultipleReducers
 from torch import Tensor
 
-from nmloss import equations, forms
-from nmloss.distances import MahalanobisDistance, is_squared_euclidean, measured, prepared
+from nmloss import equations
+from nmloss.arguments import full_precision, no_autocast
 from nmloss.indices import TupleIndices
-from nmloss.labels import CLASSES, alike, check_references
-from nmloss.layout import ProductTuples
-from nmloss.precision import full_precision, no_autocast
-from nmloss.tuples import Tuples
+from nmloss.labels.tensors import CLASSES, alike, check_references
+from nmloss.measures import Measure, measure_of
+from nmloss.tuples.builders import build_tuples
+from nmloss.tuples.tuples import Tuples
 
 
 class TupleLoss(BaseMetricLossFunction):  # type: ignore[misc]
     """A loss on tuples, called as any loss of PML.
 
-    A subclass says what the loss of each tuple is; `nmloss.forms` finds the members.
+    A subclass says what the loss of each tuple is, one of `nmloss.equations`.
     """
 
     mine_positives = False
-    has_query = True  # the query is one of its positives; or else all distances are to the query
+    query_is_positive = True  # or else all distances are to the query
+
+    @property
+    def measure(self) -> Measure:
+        """What the loss measures with."""
+        return measure_of(self.distance)
+
+    def tuple_losses(self, tuples: Tuples) -> Tensor:
+        """(Q,) losses."""
+        raise NotImplementedError
 
     def __init__(self, **pml: Any) -> None:
         super().__init__(**pml)
@@ -76,54 +85,6 @@ class TupleLoss(BaseMetricLossFunction):  # type: ignore[misc]
         result: dict[str, Any] = super().embedding_regularization_loss(embeddings)
         return result
 
-    def tuple_losses(self, tuples: Tuples) -> Tensor:
-        """(Q,) losses."""
-        raise NotImplementedError
-
-    def measure(self, members: Tensor, points: Tensor) -> Tensor:
-        """What the loss measures between members and one point of each tuple.
-
-        Args:
-            members: (Q, K, D), or (R, D) shared by all tuples; prepared for the distance.
-            points: (Q, D).
-
-        Returns:
-            (Q, K), or (Q, R).
-        """
-        return measured(self.distance, members, points)
-
-    def tuples(
-        self,
-        embeddings: Tensor,
-        labels: Tensor | None,
-        indices: Any,
-        ref_emb: Tensor,
-        ref_labels: Tensor | None,
-    ) -> Tuples:
-        """The tuples in the form that suits what is given, see `nmloss.forms`."""
-        if isinstance(indices, TupleIndices) and ref_emb is embeddings:
-            return forms.laid_out(self, embeddings, indices)
-        if indices is None:
-            return forms.by_labels(self, embeddings, labels, ref_emb, ref_labels)
-        return forms.by_indices(self, embeddings, indices, ref_emb)
-
-    @property
-    def ignores_shifts(self) -> bool:
-        """Whether moving all embeddings changes nothing; they are then moved to the origin."""
-        return is_squared_euclidean(self.distance) and not self.distance.normalize_embeddings
-
-    def laid_out_products(self, members: Tensor, positives: int) -> Tuples:
-        """Tuples that are whole, by inner products.
-
-        Args:
-            members: (Q, M + N, D) embeddings as they come.
-            positives: M.
-        """
-        normalize = self.distance.normalize_embeddings
-        if isinstance(self.distance, MahalanobisDistance):
-            members, normalize = prepared(self.distance, members), False
-        return ProductTuples(members, positives, self.has_query, normalize)
-
     def compute_loss(
         self,
         embeddings: Tensor,
@@ -143,21 +104,29 @@ class TupleLoss(BaseMetricLossFunction):  # type: ignore[misc]
         if len(embeddings) == 0 or (is_laid_out and indices_tuple.tuple_size == 1):
             return self._nothing(embeddings)
         with no_autocast(embeddings):
-            tuples = self.tuples(embeddings, labels, indices_tuple, ref_emb, ref_labels)
+            tuples = build_tuples(
+                self.measure,
+                self.query_is_positive,
+                embeddings,
+                labels,
+                indices_tuple,
+                ref_emb,
+                ref_labels,
+            )
             losses = self.tuple_losses(tuples)
         if self.collect_stats:
             self._record(tuples, losses)
         step = indices_tuple.tuple_size if is_laid_out else 1
         queries = torch.arange(0, len(embeddings), step, device=embeddings.device)
         if not is_laid_out:
-            counting = tuples.counting()
-            if tuples.row_of is not None:
-                losses, counting = losses[tuples.row_of], counting[tuples.row_of]
+            valid = tuples.valid()
+            if tuples.inverse is not None:
+                losses, valid = losses[tuples.inverse], valid[tuples.inverse]
             if _takes_means(self.reducer):
                 # The mean over those that count, without asking the device which they are.
-                losses = losses * (counting * (len(losses) / counting.sum().clamp(min=1)))
+                losses = losses * (valid * (len(losses) / valid.sum().clamp(min=1)))
             else:
-                losses, queries = losses[counting], queries[counting]
+                losses, queries = losses[valid], queries[valid]
                 if len(losses) == 0:
                     return self._nothing(embeddings)
         return {
@@ -180,22 +149,21 @@ class TupleLoss(BaseMetricLossFunction):  # type: ignore[misc]
 
     def _record(self, tuples: Tuples, losses: Tensor) -> None:
         """Shares of positives and of tuples, among the tuples that count."""
-        counting = tuples.counting()
         members = tuples.positives
         kept = equations.mined(tuples) if self.mine_positives else members.mask
         table = torch.stack(
             [
-                members.sum(members.ones(kept)),
-                members.sum(members.ones(members.mask)),
+                members.sum(members.weights(kept)),
+                members.sum(members.weights(members.mask)),
                 (losses > 0).to(losses.dtype),
                 torch.ones_like(losses),
             ]
         )
-        table = table * counting
-        if tuples.row_of is not None:
-            table = table[:, tuples.row_of]
-        kept_ones, all_ones, with_loss, count = table.sum(dim=1).tolist()
-        self.positives_kept = kept_ones / max(all_ones, 1)
+        table = table * tuples.valid()
+        if tuples.inverse is not None:
+            table = table[:, tuples.inverse]
+        num_kept, num_positives, with_loss, count = table.sum(dim=1).tolist()
+        self.positives_kept = num_kept / max(num_positives, 1)
         self.tuples_with_loss = with_loss / max(count, 1)
 
 

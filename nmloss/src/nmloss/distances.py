@@ -1,14 +1,37 @@
-"""A distance that is learned with the embedding; PML's distances as tuples ask for them."""
+"""The squared Euclidean distance, also after a map that is learned with the embedding."""
 
 import math
 
 import torch
-from pytorch_metric_learning.distances import BaseDistance, LpDistance
+from pytorch_metric_learning.distances import BaseDistance
 from torch import Tensor, nn
 
-from nmloss.arguments import flag, whole
-from nmloss.functional import squared_distances
-from nmloss.precision import at_least_float32, no_autocast
+from nmloss.arguments import at_least_float32, check_points, flag, no_autocast, whole
+
+
+def squared_distances(members: Tensor, points: Tensor) -> Tensor:
+    """|f - p|^2 between the members of each tuple and the tuple's point.
+
+    Args:
+        members: (Q, K, D), or (R, D) shared by all tuples.
+        points: (Q, D).
+
+    Returns:
+        (Q, K), or (Q, R).
+
+    >>> squared_distances(torch.tensor([[0.0, 3.0], [4.0, 0.0]]), torch.zeros(1, 2))
+    tensor([[ 9., 16.]])
+    """
+    check_points(members, points)
+    members, points = at_least_float32(members), at_least_float32(points)
+    if members.ndim == 3:
+        return (members - points[:, None]).square().sum(dim=-1)
+    # Far from the origin the products below would cancel.
+    shift = points.detach().mean(dim=0)
+    members, points = members - shift, points - shift
+    norms = members.square().sum(dim=-1)
+    products = torch.addmm(norms, points, members.mT, alpha=-2)
+    return products.add_(points.square().sum(dim=-1, keepdim=True)).clamp(min=0)
 
 
 class MahalanobisDistance(BaseDistance):  # type: ignore[misc]
@@ -62,43 +85,6 @@ class MahalanobisDistance(BaseDistance):  # type: ignore[misc]
         """(P,) distances of rows."""
         difference = at_least_float32(query_emb) - at_least_float32(ref_emb)
         return self.project(difference).square().sum(dim=-1)
-
-
-def is_squared_euclidean(distance: BaseDistance) -> bool:
-    """Whether it is, perhaps after a linear map and on normalised embeddings."""
-    return isinstance(distance, MahalanobisDistance) or (
-        type(distance) is LpDistance and (distance.p, distance.power) == (2, 2)
-    )
-
-
-def prepared(distance: BaseDistance, embeddings: Tensor) -> Tensor:
-    """The embeddings, (..., D), as `measured` takes them: normalised, projected."""
-    result: Tensor = distance.maybe_normalize(embeddings, dim=-1)
-    return distance.project(result) if isinstance(distance, MahalanobisDistance) else result
-
-
-def measured(distance: BaseDistance, members: Tensor, points: Tensor) -> Tensor:
-    """The distance between members and one point of each tuple, a similarity with its sign changed.
-
-    Args:
-        distance: Any of PML.
-        members: (Q, K, D), or (R, D) shared by all tuples; as `prepared`.
-        points: (Q, D).
-
-    Returns:
-        (Q, K), or (Q, R).
-    """
-    if is_squared_euclidean(distance):
-        return squared_distances(members, points)
-    if members.ndim == 2:
-        result: Tensor = distance.compute_mat(points, members)
-    else:
-        rows = points[:, None].expand_as(members).flatten(0, 1)
-        result = distance.pairwise_distance(rows, members.flatten(0, 1))
-        result = result.reshape(members.shape[:2])
-    if distance.power != 1:
-        result = result**distance.power
-    return -result if distance.is_inverted else result
 
 
 def starting_map(embedding_size: int, rank: int | None) -> Tensor:

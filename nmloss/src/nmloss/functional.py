@@ -18,36 +18,28 @@ import torch
 from torch import Tensor
 
 from nmloss import equations
-from nmloss.arguments import flag, scalar
-from nmloss.members import Rows
-from nmloss.precision import at_least_float32, no_autocast
-from nmloss.shapes import check_distances, check_members, check_points, check_weights
-from nmloss.tuples import Distance, PointTuples
+from nmloss.arguments import (
+    at_least_float32,
+    check_distances,
+    check_members,
+    flag,
+    no_autocast,
+    scalar,
+)
+from nmloss.distances import squared_distances
+from nmloss.measures import adaptive_margin
+from nmloss.tuples.members import Rows
+from nmloss.tuples.tuples import Distance, PointTuples
 
-
-def squared_distances(members: Tensor, points: Tensor) -> Tensor:
-    """|f - p|^2 between the members of each tuple and the tuple's point.
-
-    Args:
-        members: (Q, K, D), or (R, D) shared by all tuples.
-        points: (Q, D).
-
-    Returns:
-        (Q, K), or (Q, R).
-
-    >>> squared_distances(torch.tensor([[0.0, 3.0], [4.0, 0.0]]), torch.zeros(1, 2))
-    tensor([[ 9., 16.]])
-    """
-    check_points(members, points)
-    members, points = at_least_float32(members), at_least_float32(points)
-    if members.ndim == 3:
-        return (members - points[:, None]).square().sum(dim=-1)
-    # Far from the origin the products below would cancel.
-    shift = points.detach().mean(dim=0)
-    members, points = members - shift, points - shift
-    norms = members.square().sum(dim=-1)
-    products = torch.addmm(norms, points, members.mT, alpha=-2)
-    return products.add_(points.square().sum(dim=-1, keepdim=True)).clamp(min=0)
+__all__ = [
+    "adaptive_margin",
+    "adaptive_nm_tuple_clusters_loss",
+    "coupled_clusters_loss",
+    "mine_positives",
+    "n_plus_one_tuplet_loss",
+    "nm_tuple_clusters_loss",
+    "squared_distances",
+]
 
 
 def mine_positives(
@@ -78,7 +70,7 @@ def mine_positives(
     check_distances((positive_distances, negative_distances), (positive_mask, negative_mask))
     positives = Rows(_mask(positive_distances, positive_mask), positive_distances.dtype)
     negatives = Rows(_mask(negative_distances, negative_mask), negative_distances.dtype)
-    bound = negatives.least(negative_distances.detach())
+    bound = negatives.amin(negative_distances.detach())
     return equations.kept_within(positives, positive_distances.detach(), bound)
 
 
@@ -123,7 +115,7 @@ def nm_tuple_clusters_loss(
     with no_autocast(positives):
         tuples = _tuples(positives, negatives, positive_mask, negative_mask, distance)
         losses = equations.fixed_threshold(tuples, threshold, margin, mine_positives)
-        return losses * tuples.counting()
+        return losses * tuples.valid()
 
 
 def adaptive_nm_tuple_clusters_loss(
@@ -175,57 +167,7 @@ def adaptive_nm_tuple_clusters_loss(
     mine_positives = flag("mine_positives", mine_positives)
     with no_autocast(positives):
         tuples = _tuples(positives, negatives, positive_mask, negative_mask, minus_h)
-        return equations.adaptive_threshold(tuples, mine_positives) * tuples.counting()
-
-
-def adaptive_margin(
-    members: Tensor,
-    points: Tensor,
-    *,
-    map_a: Tensor,
-    map_b: Tensor,
-    linear: Tensor,
-    bias: Tensor,
-    sign: float = -1.0,
-) -> Tensor:
-    """H = T - D, the learned threshold less the learned distance (Eqs. 5 to 8).
-
-    H(f, p) = s/2 |L_A f|^2 + s/2 |L_A p|^2 + (L_B f).(L_B p) + c.(f + p) + b
-
-    The paper prints s = +1. The plain case, T constant and D = |f - p|^2, needs s = -1: then
-    L_A = L_B = sqrt(2) I, c = 0 and b = T give exactly T - |f - p|^2.
-
-    Args:
-        members: (Q, K, D); or (R, D).
-        points: (Q, D).
-        map_a: L_A, (rank, D).
-        map_b: L_B, (rank, D).
-        linear: c, (D,).
-        bias: b, scalar.
-        sign: s.
-
-    Returns:
-        (Q, K); or (Q, R).
-
-    >>> root = 2**0.5 * torch.eye(2)
-    >>> adaptive_margin(torch.tensor([[3.0, 4.0]]), torch.zeros(1, 2), map_a=root, map_b=root,
-    ...                 linear=torch.zeros(2), bias=torch.tensor(1.0)).round()
-    tensor([[-24.]])
-    """
-    check_points(members, points)
-    check_weights(members.shape[-1], map_a, map_b, linear, bias)
-    sign = scalar("sign", sign)
-    members, points = at_least_float32(members), at_least_float32(points)
-    weights = (map_a, map_b, linear, bias)
-    map_a, map_b, linear, bias = (weight.to(members.dtype) for weight in weights)
-    of_members = sign / 2 * (members @ map_a.T).square().sum(dim=-1) + members @ linear
-    of_points = sign / 2 * (points @ map_a.T).square().sum(dim=-1) + points @ linear
-    projected = points @ map_b.T
-    if members.ndim == 3:
-        product = ((members @ map_b.T) @ projected[..., None])[..., 0]
-    else:
-        product = projected @ (members @ map_b.T).T
-    return product + of_members + of_points[:, None] + bias
+        return equations.adaptive_threshold(tuples, mine_positives) * tuples.valid()
 
 
 def n_plus_one_tuplet_loss(
@@ -328,7 +270,8 @@ def _tuples(
     return PointTuples(
         Rows(_mask(points, positive_mask), points.dtype),
         Rows(_mask(others, negative_mask), others.dtype),
+        queries is None,
         (points, others),
-        distance,
         None if queries is None else at_least_float32(queries),
+        distance,
     )

@@ -209,17 +209,3 @@ def check_range(pairs: tuple[Pairs, Pairs], size: tuple[int, int]) -> None:
 
 def _is_no_index(dtype: torch.dtype) -> bool:
     return dtype.is_floating_point or dtype.is_complex or dtype == torch.bool
-
-
-def mask_of(pairs: Pairs, size: tuple[int, int]) -> Tensor:
-    """(B, R) True at the pairs."""
-    mask = torch.zeros(size, dtype=torch.bool, device=pairs[0].device)
-    return mask.index_put(pairs, torch.ones_like(pairs[0], dtype=torch.bool))
-
-
-def first_of_each(pairs: Pairs, num_references: int) -> Tensor:
-    """(P,) False where a pair has been named before, so that it counts once."""
-    keys, order = (pairs[0] * num_references + pairs[1]).sort()
-    is_first = torch.ones_like(keys, dtype=torch.bool)
-    is_first[1:] = keys[1:] != keys[:-1]
-    return torch.zeros_like(is_first).scatter(0, order, is_first)

@@ -17,12 +17,12 @@ import torch
 from pytorch_metric_learning.distances import LpDistance
 from torch import Tensor, nn
 
-from nmloss import equations, functional
+from nmloss import equations
 from nmloss.arguments import flag, number, whole
 from nmloss.base import TupleLoss
 from nmloss.distances import starting_map
-from nmloss.layout import MarginTuples
-from nmloss.tuples import Tuples
+from nmloss.measures import LearnedMargin
+from nmloss.tuples.tuples import Tuples
 
 
 class NMTupleClustersLoss(TupleLoss):
@@ -129,35 +129,13 @@ class AdaptiveNMTupleClustersLoss(TupleLoss):
         self.linear = nn.Parameter(torch.zeros(self.embedding_size))
         self.bias = nn.Parameter(torch.tensor(number("threshold", threshold)))
 
+    @property
+    def measure(self) -> LearnedMargin:
+        weights = (self.map_a, self.map_b, self.linear, self.bias)
+        return LearnedMargin(*weights, self.sign, self.distance.normalize_embeddings)
+
     def tuple_losses(self, tuples: Tuples) -> Tensor:
         return equations.adaptive_threshold(tuples, self.mine_positives)
-
-    @property
-    def ignores_shifts(self) -> bool:
-        return False
-
-    def tuples(self, embeddings: Tensor, *others: Any) -> Tuples:
-        if embeddings.shape[1] != self.embedding_size:
-            raise ValueError(
-                f"embeddings of size {embeddings.shape[1]}, "
-                f"but the loss was made with embedding_size={self.embedding_size}"
-            )
-        return super().tuples(embeddings, *others)
-
-    def measure(self, members: Tensor, points: Tensor) -> Tensor:
-        """-H, in the part of a distance."""
-        return -functional.adaptive_margin(
-            members, points, **self._weights(members.dtype), sign=self.sign
-        )
-
-    def laid_out_products(self, members: Tensor, positives: int) -> Tuples:
-        normalize = self.distance.normalize_embeddings
-        return MarginTuples(members, positives, normalize, self._weights(members.dtype), self.sign)
-
-    def _weights(self, dtype: torch.dtype) -> dict[str, Any]:
-        """The parameters in the dtype of the computation; they keep their own."""
-        names = ("map_a", "map_b", "linear", "bias")
-        return {name: getattr(self, name).to(dtype) for name in names}
 
 
 class NPlusOneTupletLoss(TupleLoss):
@@ -177,7 +155,7 @@ class NPlusOneTupletLoss(TupleLoss):
     tensor(0.1269)
     """
 
-    has_query = False
+    query_is_positive = False
 
     def __init__(self, margin: float = 1.0, **pml: Any) -> None:
         super().__init__(**pml)

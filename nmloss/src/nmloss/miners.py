@@ -9,13 +9,13 @@ from pytorch_metric_learning.miners import BaseMiner
 from torch import Tensor
 
 from nmloss import equations
-from nmloss.arguments import whole
+from nmloss.arguments import full_precision, no_autocast, whole
 from nmloss.base import TupleLoss
 from nmloss.indices import MinedIndices, index_pairs, label_masks
-from nmloss.labels import alike, check_references
+from nmloss.labels.tensors import alike, check_references
 from nmloss.losses import NMTupleClustersLoss
-from nmloss.members import Segments
-from nmloss.precision import full_precision, no_autocast
+from nmloss.tuples.builders import build_tuples
+from nmloss.tuples.members import Segments
 
 Keep = Literal["nearest", "farthest", "random"]
 Pairs4 = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -183,7 +183,7 @@ class OnlinePositiveMiner(_Miner):
         **pml: Any,
     ) -> None:
         super().__init__(**pml)
-        if loss is not None and not (isinstance(loss, TupleLoss) and loss.has_query):
+        if loss is not None and not (isinstance(loss, TupleLoss) and loss.query_is_positive):
             raise ValueError(
                 f"loss={type(loss).__name__}: needed is one that pulls positives to their centre, "
                 "such as NMTupleClustersLoss"
@@ -206,9 +206,8 @@ class OnlinePositiveMiner(_Miner):
         else:
             indices = self.base(embeddings, labels, ref_emb, ref_labels, **options)
         (anchors, others), negative = index_pairs(indices, embeddings.device)
-        tuples = self.loss.tuples(
-            embeddings, labels, (anchors, others, *negative), ref_emb, ref_labels
-        )
+        pairs = (anchors, others, *negative)
+        tuples = build_tuples(self.loss.measure, True, embeddings, None, pairs, ref_emb, None)
         kept = equations.mined(tuples)
         count = len(embeddings)
         if isinstance(tuples.positives, Segments):

@@ -8,8 +8,8 @@ import torch.distributed as dist
 from torch.utils.data import Sampler
 
 from nmloss.arguments import flag, whole
-from nmloss.codes import Values, codes
-from nmloss.draws import Integers, Numbers, balanced_order, below, draw
+from nmloss.labels.values import Values, codes
+from nmloss.random_indices import Integers, Numbers, balanced_order, below, draw
 
 _CELLS_PER_BLOCK = 1 << 18  # 2 MB the array, so that memory stays flat over an epoch
 

@@ -6,18 +6,11 @@ import torch
 from pytorch_metric_learning import losses as pml
 from torch import Tensor
 
-from nmloss.arguments import whole
-from nmloss.codes import entries
+from nmloss.arguments import check_real, whole
+from nmloss.base import TupleLoss
 from nmloss.indices import index_tensors
-from nmloss.labels import alike, are_comparable, whole_numbers
-from nmloss.shapes import check_real
-
-NAMES = [
-    "AdaptiveNMTupleClustersLoss",
-    "CoupledClustersLoss",
-    "NMTupleClustersLoss",
-    "NPlusOneTupletLoss",
-]
+from nmloss.labels.tensors import alike, are_comparable, whole_numbers
+from nmloss.labels.values import entries
 
 
 class CrossBatchMemory(pml.CrossBatchMemory):  # type: ignore[misc]
@@ -42,7 +35,7 @@ class CrossBatchMemory(pml.CrossBatchMemory):  # type: ignore[misc]
 
     @staticmethod
     def supported_losses() -> list[str]:
-        return [*pml.CrossBatchMemory.supported_losses(), *NAMES]
+        return [*pml.CrossBatchMemory.supported_losses(), *_names()]
 
     def forward(
         self,
@@ -131,7 +124,7 @@ class SelfSupervisedLoss(pml.SelfSupervisedLoss):  # type: ignore[misc]
 
     @staticmethod
     def supported_losses() -> list[str]:
-        return [*pml.SelfSupervisedLoss.supported_losses(), *NAMES]
+        return [*pml.SelfSupervisedLoss.supported_losses(), *_names()]
 
     def forward(self, embeddings: Tensor, ref_emb: Tensor) -> Any:
         """As PML's, on two views (B, D) of the same.
@@ -145,3 +138,8 @@ class SelfSupervisedLoss(pml.SelfSupervisedLoss):  # type: ignore[misc]
                 f"{tuple(ref_emb.shape)}: needed are two views of the same"
             )
         return super().forward(embeddings, ref_emb)
+
+
+def _names() -> list[str]:
+    """The losses of this package."""
+    return sorted(loss.__name__ for loss in TupleLoss.__subclasses__())

@@ -77,9 +77,10 @@ def test_systems_meet_on_the_seeds_that_both_have() -> None:
         "three": {5: hits(20)},
     }
     (found,) = compare_systems(right)
-    assert found["systems"] == ["one", "two"]
-    assert [row["seed"] for row in found["per_seed"]] == [0, 1]
+    said = found.to_dict()
+    assert said["systems"] == ["one", "two"]
+    assert [row["seed"] for row in said["per_seed"]] == [0, 1]
     first = compare_once(right["one"][0], right["two"][0])
-    assert found["per_seed"][0] == {"seed": 0, **first.to_dict()}
+    assert said["per_seed"][0] == {"seed": 0, **first.to_dict()}
     both = compare_over_seeds([(right["one"][s], right["two"][s]) for s in (0, 1)])
-    assert found["over_seeds"] == {**both.to_dict(), "p_value_holm": both.p_value}
+    assert said["over_seeds"] == {**both.to_dict(), "p_value_holm": both.p_value}

@@ -6,6 +6,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor
 
+from ferlit.data.records import SequenceRule
 from ferlit.evaluation.metrics import Predictions, SequenceAccuracy, sequence_predictions
 
 LENGTHS = [3, 1, 4, 3, 2, 3]
@@ -36,12 +37,12 @@ def loop(probabilities: Tensor, sequences: Tensor, rule: str) -> dict[int, int]:
 
 
 @pytest.mark.parametrize("rule", ["max", "mean"])
-def test_the_votes_match_the_loop(rule: str) -> None:
+def test_the_votes_match_the_loop(rule: SequenceRule) -> None:
     probabilities, labels, sequences = faces()
     expected = loop(probabilities, sequences, rule)
-    numbers, predicted = sequence_predictions(probabilities, sequences, rule)  # type: ignore[arg-type]
+    numbers, predicted = sequence_predictions(probabilities, sequences, rule)
     assert dict(zip(numbers.tolist(), predicted.tolist(), strict=True)) == expected
-    metric = SequenceAccuracy(rule)  # type: ignore[arg-type]
+    metric = SequenceAccuracy(rule)
     for part in range(3):  # frames of a sequence come in different batches
         metric.update(probabilities[part::3], labels[part::3], sequences[part::3])
     right = sum(number % 4 == voted for number, voted in expected.items())

@@ -1,6 +1,7 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,14 +9,10 @@ import pytest
 from PIL import Image
 from sklearn import metrics as sklearn_metrics
 
-from ferlit.data.records import record_table
-from ferlit.evaluation.pooling import (
-    TestedRun,
-    recognised,
-    summarise,
-    write_confusions,
-)
-from ferlit.evaluation.tables import evaluate_sequences, prediction_table
+from ferlit.data.records import SequenceRule, record_table
+from ferlit.evaluation.pooling import PooledResults, TestedRun
+from ferlit.evaluation.results import evaluate_sequences, recognised
+from ferlit.evaluation.tables import prediction_table, write_confusions
 from ferlit.runs.folder import RunFolder
 
 CLASSES = ["anger", "fear", "sadness"]
@@ -52,9 +49,14 @@ def runs(*systems: str, seeds: int = 3, sequences: bool = True) -> list[TestedRu
     ]
 
 
+def written(members: list[TestedRun]) -> dict[str, Any]:
+    """What ``results.json`` says of them."""
+    return PooledResults.of(members, FOLDS).to_dict()
+
+
 def test_the_pooled_figures_match_scikit_learn_on_all_predictions() -> None:
     members = runs("softmax")
-    summary = summarise(members, FOLDS)["summary"]["softmax"]["image"]
+    summary = written(members)["summary"]["softmax"]["image"]
     joined = pd.concat([member.predictions for member in members])
     truth = joined["label"], joined["predicted"]
     assert summary["accuracy"] == pytest.approx(sklearn_metrics.accuracy_score(*truth))
@@ -70,7 +72,7 @@ def test_the_pooled_figures_match_scikit_learn_on_all_predictions() -> None:
 
 def test_sequences_pool_as_their_votes_do() -> None:
     members = runs("softmax")
-    summary = summarise(members, FOLDS)["summary"]["softmax"]["sequence"]
+    summary = written(members)["summary"]["softmax"]["sequence"]
     joined = pd.concat([m.predictions.assign(key=f"{m.seed} {m.fold}") for m in members])
     votes = joined.groupby(["key", "sequence"])[CLASSES].mean().idxmax(axis=1)
     labels = joined.groupby(["key", "sequence"])["label"].first()
@@ -80,7 +82,7 @@ def test_sequences_pool_as_their_votes_do() -> None:
 
 def test_mean_and_deviation_are_over_seeds_pooled_over_their_folds() -> None:
     members = runs("softmax")
-    over_seeds = summarise(members, FOLDS)["summary"]["softmax"]["image"]["over_seeds"]
+    over_seeds = written(members)["summary"]["softmax"]["image"]["over_seeds"]
     accuracies = []
     for seed in range(3):
         joined = pd.concat([m.predictions for m in members if m.seed == seed])
@@ -94,7 +96,7 @@ def test_mean_and_deviation_are_over_seeds_pooled_over_their_folds() -> None:
 
 def test_a_seed_with_missing_folds_is_pooled_but_not_a_seed_of_the_mean() -> None:
     members = runs("softmax", seeds=2)[:-1]
-    summary = summarise(members, FOLDS)["summary"]["softmax"]
+    summary = written(members)["summary"]["softmax"]
     assert summary["image"]["total"] == sum(len(m.predictions) for m in members)
     assert [seed["is_complete"] for seed in summary["seeds"]] == [True, False]
     first = summary["seeds"][0]["image"]["accuracy"]
@@ -103,7 +105,7 @@ def test_a_seed_with_missing_folds_is_pooled_but_not_a_seed_of_the_mean() -> Non
 
 def test_systems_are_paired_by_sequence_over_the_folds_that_both_have() -> None:
     members = runs("softmax", "2b_nm", seeds=1)[:-1]
-    results = summarise(members, FOLDS)
+    results = written(members)
     (comparison,) = results["comparisons"]
     assert comparison["level"] == "sequence"
     assert comparison["over_seeds"]["total"] == 4 + 5
@@ -116,7 +118,7 @@ def test_systems_are_paired_by_sequence_over_the_folds_that_both_have() -> None:
 
 
 def test_stills_are_paired_by_image_and_have_no_results_by_sequence() -> None:
-    results = summarise(runs("softmax", "2b_nm", seeds=1, sequences=False), FOLDS)
+    results = written(runs("softmax", "2b_nm", seeds=1, sequences=False))
     assert results["summary"]["softmax"]["sequence"] is None
     assert {row["sequence_accuracy"] for row in results["runs"]} == {None}
     assert results["comparisons"][0]["level"] == "image"
@@ -124,11 +126,11 @@ def test_stills_are_paired_by_image_and_have_no_results_by_sequence() -> None:
 
 
 @pytest.mark.parametrize("rule", ["max", "mean"])
-def test_what_is_recognised_adds_up_to_the_results_by_sequence(rule: str) -> None:
+def test_what_is_recognised_adds_up_to_the_results_by_sequence(rule: SequenceRule) -> None:
     table = predictions(2, 0)
-    expected = evaluate_sequences(table, CLASSES, rule)  # type: ignore[arg-type]
+    expected = evaluate_sequences(table, CLASSES, rule)
     assert expected is not None
-    right = recognised(table, CLASSES, rule)  # type: ignore[arg-type]
+    right = recognised(table, CLASSES, rule)
     assert right.sum() == expected.correct
     assert list(right.index) == list(table["sequence"].unique())
 
@@ -143,15 +145,16 @@ def test_predictions_are_read_as_they_were_written(tmp_path: Path) -> None:
 
 def test_nothing_finished_gives_empty_results() -> None:
     expected = {"classes": [], "runs": [], "summary": {}, "comparisons": []}
-    assert summarise([], FOLDS) == expected
+    assert written([]) == expected
 
 
 def test_the_results_are_json_and_the_confusion_matrices_are_written(tmp_path: Path) -> None:
     members = runs("softmax", "2b_nm")
-    results = summarise(members, FOLDS)
+    pooled = PooledResults.of(members, FOLDS)
+    results = pooled.to_dict()
     assert json.loads(json.dumps(results)) == results
-    write_confusions(members, tmp_path)
     for system in ("softmax", "2b_nm"):
+        write_confusions(system, pooled.systems[system].levels, tmp_path)
         for level in ("image", "sequence"):
             summary = results["summary"][system][level]
             stem = f"confusion_{system}_{level}"

@@ -9,14 +9,9 @@ from PIL import Image
 from rich.console import Console
 from sklearn import metrics as sklearn_metrics
 
-from ferlit.data.records import record_table
-from ferlit.evaluation.tables import (
-    evaluate_images,
-    evaluate_sequences,
-    prediction_table,
-    print_evaluation,
-    write_evaluation,
-)
+from ferlit.data.records import SequenceRule, record_table
+from ferlit.evaluation.results import evaluate_images, evaluate_sequences
+from ferlit.evaluation.tables import prediction_table, print_evaluation, write_evaluation
 
 CLASSES = ["anger", "fear", "sadness", "surprise"]
 
@@ -51,9 +46,9 @@ def test_the_results_by_image_match_scikit_learn() -> None:
 
 
 @pytest.mark.parametrize("rule", ["max", "mean"])
-def test_the_results_by_sequence_match_pandas(rule: str) -> None:
+def test_the_results_by_sequence_match_pandas(rule: SequenceRule) -> None:
     table = predictions()
-    result = evaluate_sequences(table, CLASSES, rule)  # type: ignore[arg-type]
+    result = evaluate_sequences(table, CLASSES, rule)
     votes = table.groupby("sequence")[CLASSES].agg(rule).idxmax(axis=1)
     labels = table.groupby("sequence")["label"].first()
     assert result is not None

@@ -10,9 +10,10 @@ from ferlit.cli import main
 from ferlit.data.databases import DATABASES
 from ferlit.data.detection.models import cache_folder, model_files
 from ferlit.data.preparation import prepare_store
+from ferlit.data.preprocessing import Preprocessing
+from ferlit.data.records import SequenceRule
 from ferlit.data.store import Store
 from ferlit.errors import DataError
-from ferlit.inference.classifiers import Preprocessing, Rule
 from tests.ferlit.training.fits import fit_options
 
 
@@ -29,7 +30,7 @@ class Brightness:
     """Tells bright lower halves of a face from dark ones: what it says can be worked by hand."""
 
     classes = ("anger", "happiness")
-    sequence_rule: Rule = "max"
+    sequence_rule: SequenceRule = "max"
     preprocessing = Preprocessing()
 
     def __call__(self, faces: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -6,13 +6,14 @@ from typing import Any
 
 import torch
 
+from ferlit.data.preprocessing import Preprocessing
+from ferlit.inference.classifiers.metadata import Metadata
 from ferlit.inference.export.graphs import ProbabilityNetwork, write_onnx, write_pt2
-from ferlit.inference.export.metadata import Metadata
 from ferlit.training import ExpressionModule
 from tests.ferlit.tiny import TinyBackbone
 
 CLASSES = ["anger", "fear"]
-METADATA = Metadata("0.1.0", ("anger", "fear"), "max", "none", True, True)
+METADATA = Metadata("0.1.0", ("anger", "fear"), "max", Preprocessing("none"))
 _NARROW = {"class_path": "ferlit.models.OneBranch", "init_args": {"hidden": [8]}}
 
 

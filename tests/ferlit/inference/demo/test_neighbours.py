@@ -7,17 +7,14 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from ferlit.data.preprocessing import Preprocessing
 from ferlit.data.records import recordings
 from ferlit.data.store import Store
 from ferlit.data.transforms import FaceTransform
-from ferlit.inference.classifiers import ModuleClassifier, Preprocessing
+from ferlit.inference.classifiers.checkpoint import ModuleClassifier
 from ferlit.inference.demo import neighbours
-from ferlit.inference.demo.neighbours import (
-    NearestFaces,
-    cached_rows,
-    training_rows,
-    why_no_metric_branch,
-)
+from ferlit.inference.demo.neighbours import NearestFaces, training_rows, why_no_metric_branch
+from ferlit.inference.demo.row_cache import cached_rows
 from ferlit.inference.recogniser import Recogniser
 from ferlit.models import TwoBranch
 from ferlit.training import ExpressionModule
@@ -174,7 +171,7 @@ EMBED = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from ferlit.inference.demo.neighbours import cached_rows
+from ferlit.inference.demo.row_cache import cached_rows
 
 def compute(start, stop):
     print("computing", start)

@@ -19,18 +19,20 @@ from torch import Tensor, nn
 
 from ferlit.cli import main
 from ferlit.data.manifest import checksum
+from ferlit.data.preprocessing import Preprocessing
 from ferlit.data.registration import canonical_landmarks
 from ferlit.data.store import Store
 from ferlit.errors import DataError, FerlitError, UsageError
 from ferlit.files import whole_file
-from ferlit.inference.classifiers import ModuleClassifier, Preprocessing, load_classifier
-from ferlit.inference.export.exported import ExportedClassifier, OnnxClassifier
+from ferlit.inference.classifiers.checkpoint import ModuleClassifier
+from ferlit.inference.classifiers.exported import ExportedClassifier, OnnxClassifier
+from ferlit.inference.classifiers.loading import load_classifier
+from ferlit.inference.classifiers.metadata import Metadata, read_metadata
 from ferlit.inference.export.exporter import describe
 from ferlit.inference.export.graphs import ProbabilityNetwork, write_onnx, write_pt2
-from ferlit.inference.export.metadata import Metadata, read_metadata
-from ferlit.inference.export.origin import Origin
-from ferlit.inference.export.parity import check, face_inputs, random_faces
+from ferlit.inference.export.parity import check, random_faces
 from ferlit.inference.export.quantise import LabelledFaces
+from ferlit.inference.origin import Origin
 from ferlit.models import InceptionFER
 from ferlit.training import ExpressionModule
 from tests.ferlit.training.fits import fit_options
@@ -65,7 +67,7 @@ def exported(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Exported
     network = load_classifier(checkpoint)
     assert isinstance(network, ModuleClassifier)
     rows = np.arange(64, dtype=np.int64)
-    return Exported(checkpoint, network, folder, face_inputs(store, rows, network.preprocessing))
+    return Exported(checkpoint, network, folder, network.preprocessing.inputs(store.faces[rows]))
 
 
 needs_opencv_5 = pytest.mark.skipif(

@@ -19,7 +19,7 @@ from ferlit.cli import main
 from ferlit.data.manifest import write_manifest
 from ferlit.data.records import read_records, write_records
 from ferlit.data.store import RECORDS, Store
-from ferlit.evaluation.tables import evaluate_images, evaluate_sequences
+from ferlit.evaluation.results import evaluate_images, evaluate_sequences
 from tests.ferlit.tiny import TINY
 
 ROOT = Path(__file__).parents[4]

@@ -1,9 +1,12 @@
 import io
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
+from ferlit.evaluation.pooling import PooledResults, SeedResults, SystemResults
+from ferlit.evaluation.results import Evaluation
 from ferlit.training.crossval.display import Display, print_results
 from ferlit.training.crossval.grid import CrossvalRun, plan_runs
 from ferlit.training.crossval.rounds import Round, Rounds
@@ -43,13 +46,18 @@ def test_where_there_is_no_terminal_a_failure_is_one_line(runs: list[CrossvalRun
 
 
 def test_the_results_of_whole_databases_fit_80_columns() -> None:
-    level = {"accuracy": 0.971, "correct": 2857, "total": 2943,
-             "over_seeds": {"mean": 0.971, "sd": 0.0123, "seeds": 3}}  # fmt: skip
-    summary = {"softmax": {"image": level, "sequence": level}}
-    results = {"database": "ckplus", "part": "test", "rounds": 8, "summary": summary,
-               "comparisons": []}  # fmt: skip
+    def levels(correct: int, wrong: int) -> dict[str, Evaluation]:
+        found = Evaluation(("anger", "fear"), np.array([[correct, wrong], [0, 0]]))
+        return {"image": found, "sequence": found}
+
+    hits = (9587, 9710, 9833)
+    seeds = (SeedResults(s, 8, True, levels(hit, 10000 - hit)) for s, hit in enumerate(hits))
+    softmax = SystemResults(24, levels(2857, 86), tuple(seeds))
+    results = PooledResults((), {"softmax": softmax}, "sequence", ())
+    folds = tuple(Round(fold, {}, frozenset()) for fold in range(8))
+    rounds = Rounds("ckplus", ("anger", "fear"), "max", "test", folds, "")
     console = Console(file=io.StringIO(), width=80)
-    print_results(results, console)
+    print_results(rounds, results, console)
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert shown.count("97.1 2857/2943") == 2
     assert shown.count("97.1 ± 1.2 (3)") == 2

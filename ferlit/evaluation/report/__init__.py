@@ -1,1 +1,0 @@
-"""``ferlit report``: gathering runs, figures, identity leakage, the page."""

@@ -1,0 +1,123 @@
+"""Which outputs a command line asks for, opened and in the end closed together."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from ferlit.errors import UsageError
+from ferlit.inference.recognise.annotated import (
+    PICTURES,
+    VIDEOS,
+    AnnotatedFolder,
+    AnnotatedPicture,
+    AnnotatedVideo,
+)
+from ferlit.inference.recognise.results import Result, ResultWriter
+from ferlit.inference.recognise.rows import CsvRows, JsonRows, TableRows
+from ferlit.inference.recognise.sources import Source
+
+CSV, JSON = (".csv",), (".jsonl", ".json")
+_WIDE = 140  # columns of a table that is not shown on a terminal
+
+Write = Callable[[Result], None]
+
+
+@contextmanager
+def open_outputs(
+    paths: Sequence[Path],
+    stdout: str | None,
+    sources: Sequence[Source],
+    classes: Sequence[str],
+    *,
+    points: bool = False,
+) -> Iterator[Write]:
+    """Open the outputs; whatever happens, what was written into them by then stays.
+
+    Args:
+        paths: Files and folders.
+        stdout: What goes to the standard output, "table", "jsonl" or "csv". None: a table, unless
+            a file gets the rows.
+        sources: What will be recognised; none of it is overwritten.
+        classes: The K expressions.
+        points: Draw and write the landmarks.
+
+    Yields:
+        What writes a result to all of them.
+
+    Raises:
+        UsageError: an output does not fit the sources, or cannot be written.
+    """
+    files = [source.place for source in sources if isinstance(source.place, Path)]
+    for path in paths:
+        _check(path, sources, files)
+    with ExitStack() as stack:
+        outputs: list[ResultWriter] = []
+        for path in paths:
+            ending = path.suffix.lower()
+            if is_folder(path):
+                outputs.append(AnnotatedFolder(path, files, points=points))
+            elif ending in PICTURES:
+                outputs.append(AnnotatedPicture(path, points=points))
+            elif ending in VIDEOS:
+                outputs.append(AnnotatedVideo(path, points=points))
+            else:
+                try:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    file = stack.enter_context(path.open("w", encoding="utf-8", newline=""))
+                except OSError as error:
+                    raise UsageError(
+                        f"--output {path}: it cannot be written ({error.strerror})"
+                    ) from error
+                is_csv = ending in CSV
+                outputs.append(CsvRows(file, classes) if is_csv else JsonRows(file, points=points))
+        if stdout is None and not any(isinstance(each, CsvRows | JsonRows) for each in outputs):
+            stdout = "table"
+        if stdout == "csv":
+            outputs.append(CsvRows(sys.stdout, classes))
+        elif stdout == "jsonl":
+            outputs.append(JsonRows(sys.stdout, points=points))
+        elif stdout == "table":
+            width = None if sys.stdout.isatty() else _WIDE
+            outputs.append(TableRows(Console(file=sys.stdout, width=width, highlight=False)))
+        for output in outputs:
+            stack.callback(output.close)
+
+        def write(item: Result) -> None:
+            for output in outputs:
+                output.write(item)
+
+        yield write
+
+
+def is_folder(path: Path) -> bool:
+    """Whether an output is a folder of annotated copies."""
+    return path.is_dir() or path.suffix == ""
+
+
+def _check(path: Path, sources: Sequence[Source], files: Sequence[Path]) -> None:
+    ending = path.suffix.lower()
+    if path.resolve() in {file.resolve() for file in files}:
+        raise UsageError(f"--output {path}: it is a source, and would be overwritten")
+    if is_folder(path):
+        if path.exists() and not path.is_dir():
+            raise UsageError(f"--output {path}: it is a file, and no folder of annotated copies")
+        return
+    if ending in (*CSV, *JSON):
+        return
+    if ending not in (*PICTURES, *VIDEOS):
+        known = " ".join((*CSV, *JSON, *PICTURES, *VIDEOS))
+        raise UsageError(
+            f"--output {path}: unknown ending {ending}; known are {known}, or a folder's name"
+        )
+    kinds = [source.kind for source in sources]
+    if ending in PICTURES and kinds != ["picture"]:
+        raise UsageError(
+            f"--output {path}: one picture, but not one source that is a picture; give a folder"
+        )
+    if ending in VIDEOS and kinds not in (["video"], ["camera"]):
+        raise UsageError(
+            f"--output {path}: one video, but not one source that is a video; give a folder"
+        )

@@ -1,0 +1,1 @@
+"""``ferlit report``: one page about the runs of a folder."""

@@ -1,0 +1,1 @@
+"""The sections of a report, a file each: what they say and their figures."""

@@ -1,0 +1,1 @@
+"""Labels and identities of any kind: numbers or texts, in tensors, arrays, columns and lists."""
