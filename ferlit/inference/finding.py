@@ -8,10 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ferlit.data.detection import Detector, is_plausible
-from ferlit.data.flatness import check_face
-from ferlit.data.landmark_sources import make_detector
-from ferlit.data.registration import pad_aligned, register
+from ferlit.data.faces.detection import Detector, is_plausible, make_detector
+from ferlit.data.faces.flatness import check_face
+from ferlit.data.faces.registration import pad_aligned, register
 from ferlit.errors import DataError, UsageError
 
 logger = logging.getLogger(__name__)
@@ -91,7 +90,7 @@ class FaceFinder:
 
         Args:
             landmarks: The choice.
-            models: See `ferlit.data.landmark_sources.make_detector`.
+            models: See `ferlit.data.faces.detection.make_detector`.
 
         Raises:
             DataError: the models cannot be had, or dlib is not installed.

@@ -10,8 +10,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ferlit.data.flatness import FlatFaceError
-from ferlit.data.transforms import FaceTransform
+from ferlit.data.faces.flatness import FlatFaceError
+from ferlit.data.loading.transforms import FaceTransform
 from ferlit.errors import DataError
 from ferlit.inference.classifiers import Classifier, Rule, load_classifier
 from ferlit.inference.finding import Cut, FaceFinder, choose_finder

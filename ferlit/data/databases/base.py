@@ -60,7 +60,7 @@ class Database:
         create: Writes the database into a folder that does not exist, where it can be made.
         target_rule: Where several people judged each face: from the options to what training does
             with their judgements, "probability", "crossentropy" or "multi_target" (see
-            `ferlit.data.databases.ferplus_votes`); "" where it learns the labels.
+            `ferlit.data.databases.ferplus.votes`); "" where it learns the labels.
         unused: Patterns of pictures and videos that belong to the database and are left out by its
             protocol or an option, see `ferlit.data.databases.leftovers`; a function of the options
             where one decides. All others that no record takes are unread.

@@ -21,15 +21,9 @@ import pandas as pd
 from ferlit.data.databases.base import Database
 from ferlit.data.databases.counts import Published
 from ferlit.data.databases.folder import SPLIT_NAMES, has_pictures
-from ferlit.data.databases.listing import (
-    below,
-    image_files,
-    is_stray,
-    nothing_read,
-    warn_of_unused,
-)
-from ferlit.data.images import csv_header, csv_rows
+from ferlit.data.databases.listing import below, image_files, is_stray, nothing_read, warn_of_unused
 from ferlit.data.records import EXPRESSIONS, SPLITS, canonical_expression, record_table
+from ferlit.data.texts import csv_header, csv_rows
 from ferlit.errors import ContradictionError, DataError
 
 # The expressions by their code in the CSV files.

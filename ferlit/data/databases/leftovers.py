@@ -12,8 +12,8 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from ferlit.data.databases.listing import below, is_stray, text_of
-from ferlit.data.kinds import KINDS, Kind, kind_of_content, kind_of_name, not_read, read_head
-from ferlit.data.pictures import is_read
+from ferlit.data.media.kinds import KINDS, Kind, kind_of_content, kind_of_name, not_read, read_head
+from ferlit.data.media.pictures import is_read
 
 _ELSEWHERE = "a picture that no record takes from there"
 _MOST_NAMES = 20  # of a folder; of more, the folder is named

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
-from ferlit.data.kinds import KINDS
+from ferlit.data.media.kinds import KINDS
 from ferlit.errors import DataError
 
 # Also of kinds that are not read, so that such a picture is dropped by name and not passed over.

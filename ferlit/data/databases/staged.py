@@ -9,13 +9,13 @@ from ferlit.data.databases.multipie import MULTIPIE
 
 
 def _draw_fer2013(root: Path, **_: Any) -> None:
-    from ferlit.data.synthetic.staged import write_many_fer2013
+    from ferlit.data.databases.trees.staged import write_many_fer2013
 
     write_many_fer2013(root)
 
 
 def _draw_multipie(root: Path, **_: Any) -> None:
-    from ferlit.data.synthetic.staged import write_many_multipie
+    from ferlit.data.databases.trees.staged import write_many_multipie
 
     write_many_multipie(root)
 

@@ -29,7 +29,7 @@ def drawn_like(database: Database) -> Database:
     >>> drawn_like(DATABASES["mmi"]).name
     'synthetic_mmi'
     """
-    from ferlit.data.synthetic.trees import TREES
+    from ferlit.data.databases.trees import TREES
 
     name = f"{SYNTHETIC.name}_{database.name}"
     create = TREES.get(database.name, _draw)

@@ -14,8 +14,8 @@ from lightning.pytorch import LightningModule
 from numpy.typing import NDArray
 
 from ferlit.archives import check_archive
-from ferlit.data.manifest import checksum
-from ferlit.data.transforms import FaceTransform
+from ferlit.data.loading.transforms import FaceTransform
+from ferlit.data.store.manifest import checksum
 from ferlit.errors import DataError
 from ferlit.evaluation.report.runs import Run, find_store
 from ferlit.files import whole_file

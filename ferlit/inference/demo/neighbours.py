@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from ferlit.data.manifest import checksum
 from ferlit.data.records import recordings
 from ferlit.data.store import FACES, Store
+from ferlit.data.store.manifest import checksum
 from ferlit.errors import DataError
 from ferlit.files import sync
 from ferlit.inference.classifiers import ModuleClassifier

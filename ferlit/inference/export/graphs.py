@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor, nn
 
-from ferlit.data.transforms import INPUT_SIZE
+from ferlit.data.loading.transforms import INPUT_SIZE
 from ferlit.errors import FerlitError
 from ferlit.inference.export.exported import INPUT, OUTPUT
 from ferlit.inference.export.metadata import Metadata

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
+from ferlit.data.loading.transforms import INPUT_SIZE, FaceTransform
 from ferlit.data.store import Store
-from ferlit.data.transforms import INPUT_SIZE, FaceTransform
 from ferlit.errors import FerlitError
 from ferlit.inference.classifiers import Classifier, Preprocessing
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ImageOps
 
-from ferlit.data.pictures import opened_picture
+from ferlit.data.media.pictures import opened_picture
 from ferlit.inference.recogniser import Face
 from ferlit.inference.recognition.sources import Frame
 

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from rich.progress import Progress
 
-from ferlit.data.flatness import FlatFaceError
-from ferlit.data.images import UnreadableImageError
+from ferlit.data.faces.flatness import FlatFaceError
+from ferlit.data.media.errors import UnreadableImageError
 from ferlit.evaluation.metrics import Rule
 from ferlit.inference.finding import Cut
 from ferlit.inference.recogniser import BATCH, Recogniser, batched

@@ -4,9 +4,8 @@ import pytest
 
 from ferlit.data.databases.fer2013 import FER2013
 from ferlit.data.databases.ferplus import FERPLUS
-from ferlit.data.images import csv_header, csv_rows
 from ferlit.data.records import record_table, unread_files
-from ferlit.data.texts import composed, encoding_of, read_text
+from ferlit.data.texts import composed, csv_header, csv_rows, encoding_of, read_text
 from ferlit.errors import DataError
 
 TEXT = "name,Usage\nZo\u00eb,a\nZo\u00e9,b\n"

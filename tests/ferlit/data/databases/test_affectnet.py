@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 
 from ferlit.data.databases.affectnet import AFFECTNET
-from ferlit.data.images import read_image
-from ferlit.data.landmark_sources import choose_landmarks, landmarks_of
-from ferlit.data.preparation import prepare_store
+from ferlit.data.databases.trees.affectnet import write_affectnet
+from ferlit.data.faces.landmark_sources import landmarks_of
+from ferlit.data.media.images import read_image
+from ferlit.data.preparation.landmarks import choose_landmarks
+from ferlit.data.preparation.prepare import prepare_store
 from ferlit.data.records import EXPRESSIONS, unread_files
-from ferlit.data.synthetic.trees.affectnet import write_affectnet
 from ferlit.errors import DataError
 from tests.ferlit.data.databases.robustness import file_names
 

@@ -5,10 +5,10 @@ from hypothesis import given
 
 from ferlit.data.databases.ck48 import CK48
 from ferlit.data.databases.ckplus import CKPLUS
-from ferlit.data.images import read_image
+from ferlit.data.databases.trees.ck48 import write_ck48
+from ferlit.data.media.images import read_image
 from ferlit.data.records import EXPRESSIONS, unread_files
 from ferlit.data.synthetic import write_ckplus
-from ferlit.data.synthetic.trees.ck48 import write_ck48
 from ferlit.errors import DataError
 from tests.ferlit.data.databases.robustness import SETTINGS, damage_each, file_names, sample
 

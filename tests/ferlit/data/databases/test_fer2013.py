@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ferlit.data.databases.fer2013 import FER2013
-from ferlit.data.images import UnreadableImageError, read_image
+from ferlit.data.databases.trees.fer2013 import FORMS, write_fer2013
+from ferlit.data.media.errors import UnreadableImageError
+from ferlit.data.media.images import read_image
 from ferlit.data.records import EXPRESSIONS, unread_files
-from ferlit.data.synthetic.trees.fer2013 import FORMS, write_fer2013
 from ferlit.errors import DataError
 from tests.ferlit.data.databases.robustness import SETTINGS, damage_each, file_names, sample
 

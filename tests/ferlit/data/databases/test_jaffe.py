@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ferlit.data.databases.jaffe import CODES, JAFFE
-from ferlit.data.images import read_image
+from ferlit.data.databases.trees.jaffe import write_jaffe
+from ferlit.data.media.images import read_image
 from ferlit.data.records import EXPRESSIONS, unread_files
-from ferlit.data.synthetic.trees.jaffe import write_jaffe
 from ferlit.errors import DataError
 from tests.ferlit.data.databases.robustness import file_names
 

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ferlit.data.databases.mmi import MMI, PUBLISHED, read_mmi
-from ferlit.data.databases.mmi_annotations import read_emotion
-from ferlit.data.images import read_image
+from ferlit.data.databases.mmi.annotations import read_emotion
+from ferlit.data.databases.trees.mmi import write_mmi
+from ferlit.data.media.images import read_image
 from ferlit.data.records import EXPRESSIONS, unread_files
 from ferlit.data.synthetic import Person, draw_face
-from ferlit.data.synthetic.trees.mmi import write_mmi
 from ferlit.errors import DataError
 from tests.ferlit.video_files import (
     flip_bytes,

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ferlit.data.databases.oulu_casia import OULU_CASIA, PUBLISHED, read_oulu_casia
-from ferlit.data.images import read_image
+from ferlit.data.databases.trees.oulu_casia import write_oulu_casia
+from ferlit.data.media.images import read_image
 from ferlit.data.records import unread_files
-from ferlit.data.synthetic.trees.oulu_casia import write_oulu_casia
 from ferlit.errors import DataError
 
 STRONG = "OriginalImg/VL/Strong"

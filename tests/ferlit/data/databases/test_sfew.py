@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ferlit.data.databases.sfew import SFEW, clip_of
-from ferlit.data.images import read_image
+from ferlit.data.databases.trees.sfew import NOT_A_FACE, write_sfew
+from ferlit.data.media.images import read_image
 from ferlit.data.records import EXPRESSIONS, unread_files
-from ferlit.data.synthetic.trees.sfew import NOT_A_FACE, write_sfew
 from ferlit.errors import DataError
 from tests.ferlit.data.databases.robustness import file_names
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from ferlit.data.loading.transforms import FaceTransform
 from ferlit.data.records import recordings
 from ferlit.data.store import Store
-from ferlit.data.transforms import FaceTransform
 from ferlit.inference.classifiers import ModuleClassifier, Preprocessing
 from ferlit.inference.demo import neighbours
 from ferlit.inference.demo.neighbours import (

@@ -1,0 +1,1 @@
+"""From a database on disk to a prepared store."""

@@ -1,0 +1,45 @@
+"""What a store was made from and how, in one checksum."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ferlit.data.databases import Database
+
+_RECIPE = 3
+_ROWS = 4096  # of the table that become text at a time
+
+
+def fingerprint(
+    database: Database,
+    root: Path,
+    records: pd.DataFrame,
+    landmarks: str,
+    options: Mapping[str, Any] | None = None,
+) -> str:
+    """A checksum over the record table, the sizes and times of its files, and the recipe.
+
+    Args:
+        database: Its reader.
+        root: Its folder.
+        records: Its table.
+        landmarks: As `ferlit.data.preparation.landmarks.choose_landmarks` returns it.
+        options: Of the reader.
+    """
+    rule = database.rule_of_targets(options)
+    recipe = (_RECIPE, landmarks, database.name, database.classes, database.sequence_rule, rule)
+    digest = hashlib.sha256(f"{recipe}\n".encode())
+    for start in range(0, len(records), _ROWS):
+        rows = records.iloc[start : start + _ROWS]
+        digest.update(rows.to_csv(index=False, header=start == 0).encode())
+    names = set(records["image"]) | set(records["landmarks"]) - {""}
+    for name in sorted({name.partition("#")[0] for name in names}):
+        try:
+            stat = (root / name).stat()
+        except OSError:
+            continue  # a missing file is reported when it is read
+        digest.update(f"{name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
