@@ -228,7 +228,11 @@ FER2013 = Database(
     classes=tuple(name for name in EXPRESSIONS if name in CODES),
     reader=read_fer2013,
     layout=_LAYOUT,
+    licence=(
+        "published for a competition on Kaggle; the pictures were found on the web, and the rights "
+        "are with their owners"
+    ),
     is_aligned=True,
     has_identities=False,
-    published=PUBLISHED,
+    published=(PUBLISHED,),
 )

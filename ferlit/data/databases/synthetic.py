@@ -17,7 +17,8 @@ SYNTHETIC = replace(
     CKPLUS,
     name="synthetic",
     layout="a CK+ tree of synthetic people; a folder that does not exist is drawn",
-    published=None,
+    licence="drawn by ferlit; MIT, as ferlit",
+    published=(),
     create=_draw,
 )
 
@@ -33,4 +34,10 @@ def drawn_like(database: Database) -> Database:
 
     name = f"{SYNTHETIC.name}_{database.name}"
     create = TREES.get(database.name, _draw)
-    return replace(database, name=name, published=None, create=lambda root, **_: create(root))
+    return replace(
+        database,
+        name=name,
+        licence=SYNTHETIC.licence,
+        published=(),
+        create=lambda root, **_: create(root),
+    )

@@ -119,7 +119,7 @@ class ExpressionDataModule(LightningDataModule):
                 f"first: ferlit prepare --database {database.name} --root {self.root} "
                 "--output STORE, then --data.store STORE"
             )
-        return database
+        return database.with_options(self.reader)
 
     @property
     def classes(self) -> list[str]:
@@ -134,9 +134,7 @@ class ExpressionDataModule(LightningDataModule):
     @property
     def target_rule(self) -> str:
         """What training does with the judgements of several people (FER+); "" without any."""
-        if isinstance(self.source, Description):
-            return self.source.target_rule
-        return self.source.rule_of_targets(self.reader)
+        return self.source.target_rule
 
     @property
     def store_path(self) -> Path:

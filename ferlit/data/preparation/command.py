@@ -74,7 +74,7 @@ def main(command: str, options: list[str]) -> None:
             default=option.default,
             choices=option.choices or None,
         )
-    chosen = vars(of_reader.parse_args(rest))
+    database = database.with_options(vars(of_reader.parse_args(rest)))
     if given.landmark_models is not None and given.landmarks not in ("auto", "mediapipe"):
         parser.error(f"--landmark-models goes with --landmarks mediapipe, not {given.landmarks}")
     if given.workers is not None and given.workers < 1:
@@ -84,7 +84,6 @@ def main(command: str, options: list[str]) -> None:
             database,
             given.root,
             given.output,
-            options=chosen,
             landmarks=given.landmarks,
             landmark_models=given.landmark_models,
             workers=given.workers,

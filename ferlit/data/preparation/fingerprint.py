@@ -1,9 +1,7 @@
 """What a store was made from and how, in one checksum."""
 
 import hashlib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -13,24 +11,17 @@ _RECIPE = 3
 _ROWS = 4096  # of the table that become text at a time
 
 
-def fingerprint(
-    database: Database,
-    root: Path,
-    records: pd.DataFrame,
-    landmarks: str,
-    options: Mapping[str, Any] | None = None,
-) -> str:
+def fingerprint(database: Database, root: Path, records: pd.DataFrame, landmarks: str) -> str:
     """A checksum over the record table, the sizes and times of its files, and the recipe.
 
     Args:
-        database: Its reader.
+        database: With the user's options.
         root: Its folder.
         records: Its table.
         landmarks: As `ferlit.data.preparation.landmarks.choose_landmarks` returns it.
-        options: Of the reader.
     """
-    rule = database.rule_of_targets(options)
-    recipe = (_RECIPE, landmarks, database.name, database.classes, database.sequence_rule, rule)
+    told = (database.name, database.classes, database.sequence_rule, database.target_rule)
+    recipe = (_RECIPE, landmarks, *told)
     digest = hashlib.sha256(f"{recipe}\n".encode())
     for start in range(0, len(records), _ROWS):
         rows = records.iloc[start : start + _ROWS]

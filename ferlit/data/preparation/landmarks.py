@@ -1,8 +1,6 @@
 """Where a preparation takes the landmarks from: the database's files, the pictures, or nowhere."""
 
 import logging
-from collections.abc import Mapping
-from typing import Any
 
 import pandas as pd
 
@@ -13,21 +11,15 @@ LANDMARK_SOURCES = ("auto", "database", "mediapipe", "dlib", "none")
 logger = logging.getLogger(__name__)
 
 
-def choose_landmarks(
-    database: Database,
-    records: pd.DataFrame,
-    landmarks: str,
-    options: Mapping[str, Any] | None = None,
-) -> str:
+def choose_landmarks(database: Database, records: pd.DataFrame, landmarks: str) -> str:
     """Where the landmarks come from.
 
     Args:
-        database: Its reader.
+        database: With the user's options.
         records: Its table.
         landmarks: "database" (files that come with it), "mediapipe" or "dlib" (found in the
             pictures), "none" (the faces are aligned already), or "auto": none where they are
             aligned, else the database's where it has some, else mediapipe.
-        options: Of the reader.
 
     Returns:
         The choice, never "auto".
@@ -45,7 +37,7 @@ def choose_landmarks(
         )
     if landmarks != "auto":
         return landmarks
-    if not database.needs_registration(options):
+    if database.is_aligned:
         return "none"
     return "database" if has_files else "mediapipe"
 

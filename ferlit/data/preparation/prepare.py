@@ -62,7 +62,7 @@ def prepare_store(
         database: Its reader.
         root: Folder of the database.
         output: Folder of the store. A finished store of the same files is opened as it is.
-        options: Of the database's reader, see `Database.options`.
+        options: Of the database, see `Database.with_options`.
         landmarks: See `choose_landmarks`. Of several faces found in a picture the largest is taken.
         landmark_models: See `make_detector`.
         workers: The most processes; None for one a core. Small databases stay in this one, see
@@ -89,10 +89,11 @@ def prepare_store(
         raise DataError(f"{output}: this folder cannot be made ({error.strerror})") from error
     started = time.perf_counter()
     with WarningList() as warnings:
-        records = database.read(root, options)
-        source = choose_landmarks(database, records, landmarks, options)
+        database = database.with_options(options)
+        records = database.read(root)
+        source = choose_landmarks(database, records, landmarks)
         warn_of_missing(records, source)
-    print_ = fingerprint(database, root, records, source, options)
+    print_ = fingerprint(database, root, records, source)
     look = partial(_what_to_make, print_=print_, replace=replace, repair=repair or replace)
     if read_steadily(output, look) is None:
         return _as_it_is(output, records)
@@ -118,9 +119,9 @@ def prepare_store(
                         "prepared:\n" + list_reasons(outcome.dropped)
                     )
                 kept = records[~records["image"].isin(list(outcome.dropped))]
-                description = _describe(database, options, records, kept, outcome)
+                description = _describe(database, records, kept, outcome)
                 description = replace_values(description, landmarks=source, fingerprint=print_)
-                targets = database.read_targets(root, kept["image"].tolist(), options)
+                targets = database.read_targets(root, kept["image"].tolist())
                 if targets is not None:
                     np.save(folder / TARGETS, targets)
                 _finish(folder, kept, description)
@@ -179,11 +180,7 @@ def _what_to_make(output: Path, *, print_: str, replace: bool, repair: bool) -> 
 
 
 def _describe(
-    database: Database,
-    options: Mapping[str, Any] | None,
-    records: pd.DataFrame,
-    kept: pd.DataFrame,
-    outcome: Outcome,
+    database: Database, records: pd.DataFrame, kept: pd.DataFrame, outcome: Outcome
 ) -> Description:
     """All but the landmarks, the fingerprint and the checksums."""
     unread = unread_files(records)
@@ -197,7 +194,7 @@ def _describe(
         found=len(records) + len(images),
         dropped=images | outcome.dropped,
         ferlit_version=_own_version(),
-        target_rule=database.rule_of_targets(options),
+        target_rule=database.target_rule,
         unread={name: reason for name, reason in unread.items() if name not in images},
         several=outcome.several,
     )

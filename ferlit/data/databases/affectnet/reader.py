@@ -31,7 +31,7 @@ from ferlit.data.databases.affectnet.codes import CODES, OTHERS, Found, parse_co
 from ferlit.data.databases.affectnet.lists import check_width, list_rows
 from ferlit.data.databases.affectnet.sets import SETS, new_form
 from ferlit.data.databases.affectnet.valence import doubt_of_codes
-from ferlit.data.databases.base import Database, Option
+from ferlit.data.databases.base import RESEARCH_ONLY, Database, Option
 from ferlit.data.databases.counts import Published
 from ferlit.data.databases.listing import (
     IMAGES,
@@ -68,6 +68,7 @@ PUBLISHED = {
         total=287_401,
         expressions=_BY_EXPRESSION,
         splits={"train": 283_901, "val": 3_500},
+        options={"contempt": "no"},
     ),
 }
 _LISTS = {"train": "training.csv", "val": "validation.csv"}
@@ -221,9 +222,10 @@ AFFECTNET = Database(
     classes=(),
     reader=read_affectnet,
     layout=_LAYOUT,
+    licence=RESEARCH_ONLY,
     unused=("*_set/images/*", "*Annotated_Images/*"),
     has_identities=False,
-    published=lambda options: PUBLISHED[options["contempt"]],
+    published=tuple(PUBLISHED.values()),
     options=(
         Option(
             "contempt",

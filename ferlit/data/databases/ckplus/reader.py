@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ferlit.data.databases.base import Database
+from ferlit.data.databases.base import RESEARCH_ONLY, Database
 from ferlit.data.databases.ckplus.peaks import doubt_of_peak, frame_in
 from ferlit.data.databases.counts import Published
 from ferlit.data.databases.listing import below, image_files, is_stray, nothing_read
@@ -235,7 +235,8 @@ CKPLUS = Database(
     classes=tuple(PUBLISHED.expressions),
     reader=read_ckplus,
     layout="the folders cohn-kanade-images, Emotion and Landmarks of the CK+ archives",
+    licence=RESEARCH_ONLY,
     unused=("cohn-kanade-images/*",),
     sequence_rule="max",
-    published=PUBLISHED,
+    published=(PUBLISHED,),
 )

@@ -15,6 +15,7 @@ import io
 import logging
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 
 from ferlit.data.databases.base import Database, Option
 from ferlit.data.databases.counts import Published
-from ferlit.data.databases.fer2013 import USAGES
+from ferlit.data.databases.fer2013 import FER2013, USAGES
 from ferlit.data.databases.ferplus.rows import NAME, paired_rows
 from ferlit.data.databases.ferplus.votes import COLUMNS, RULES, vote_targets, winners
 from ferlit.data.databases.listing import (
@@ -221,18 +222,24 @@ def _first(root: Path, places: Sequence[str], names: Sequence[str]) -> Path | No
     return next((path for path in paths if path.is_file()), None)
 
 
+def _with_votes(database: Database) -> Database:
+    votes = database.chosen["votes"]
+    return replace(database, target_rule="" if votes == "majority" else votes)
+
+
 FERPLUS = Database(
     name="ferplus",
     classes=EXPRESSIONS,
     reader=read_ferplus,
     layout=_LAYOUT,
+    licence=f"labels: MIT; pictures: those of FER2013, {FER2013.licence}",
     unused=("*FER2013T*", "*FER2013Valid*"),
     is_aligned=True,
     has_identities=False,
-    published=PUBLISHED,
+    published=(PUBLISHED,),
     options=(
         Option("votes", "majority", "the rule that makes labels of the votes", choices=RULES),
     ),
-    target_rule=lambda options: "" if options["votes"] == "majority" else str(options["votes"]),
+    vary=_with_votes,
     targets=read_ferplus_targets,
 )

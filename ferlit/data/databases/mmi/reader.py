@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ferlit.data.databases.base import Database, Option
+from ferlit.data.databases.base import RESEARCH_ONLY, Database, Option
 from ferlit.data.databases.counts import Published
 from ferlit.data.databases.listing import below, is_stray, nothing_read
 from ferlit.data.databases.mmi.annotations import CODES, check_session, last_marker, read_emotion
@@ -248,8 +248,9 @@ MMI = Database(
     classes=tuple(CODES.values()),
     reader=read_mmi,
     layout="the folder Sessions with a folder a session, such as Sessions/1/S001-100.avi and .xml",
+    licence=RESEARCH_ONLY,
     unused=("Sessions/*", "Sessions/*.avi"),
     sequence_rule="mean",
-    published=PUBLISHED,
+    published=(PUBLISHED,),
     options=(Option("exclude", EXCLUDED, "persons and videos to leave out, separated by commas"),),
 )

@@ -202,8 +202,9 @@ MULTIPIE = Database(
     classes=tuple(name for name in EXPRESSIONS if name in SHOWN.values()),
     reader=read_multipie,
     layout=f"the folders session01 to session04 with images such as multiview/001/01/05_1/{_IMAGE}",
+    licence="research only, by a licence of Carnegie Mellon University",
     unused=("*session0*",),
-    published=PUBLISHED,
+    published=(PUBLISHED,),
     options=(
         Option(
             "cameras",

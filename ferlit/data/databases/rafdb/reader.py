@@ -13,11 +13,12 @@ set, which has a list of the same name, is another database.
 """
 
 import re
+from dataclasses import replace
 from pathlib import Path, PurePath
 
 import pandas as pd
 
-from ferlit.data.databases.base import Database, Option
+from ferlit.data.databases.base import RESEARCH_ONLY, Database, Option
 from ferlit.data.databases.counts import Published
 from ferlit.data.databases.listing import below, image_files, is_stray, nothing_read
 from ferlit.data.databases.rafdb.lists import (
@@ -133,17 +134,22 @@ def _rows_of_folders(top: Path, root: Path, unread: dict[str, str]) -> list[Row]
     return rows
 
 
+def _with_pictures(database: Database) -> Database:
+    is_aligned = database.chosen["image"] == "aligned"
+    other = "original" if is_aligned else "aligned"
+    return replace(database, is_aligned=is_aligned, unused=(f"*Image/{other}/*",))
+
+
 RAFDB = Database(
     name="rafdb",
     classes=tuple(name for name in EXPRESSIONS if name in CODES.values()),
     reader=read_rafdb,
     layout=_LAYOUT,
-    unused=lambda options: (
-        f"*Image/{'original' if options['image'] == 'aligned' else 'aligned'}/*",
-    ),
-    is_aligned=lambda options: bool(options["image"] == "aligned"),
+    licence=RESEARCH_ONLY,
+    unused=("*Image/original/*",),
+    is_aligned=True,
     has_identities=False,
-    published=PUBLISHED,
+    published=(PUBLISHED,),
     options=(
         Option(
             "image",
@@ -152,4 +158,5 @@ RAFDB = Database(
             choices=("aligned", "original"),
         ),
     ),
+    vary=_with_pictures,
 )

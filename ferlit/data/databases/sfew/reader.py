@@ -22,7 +22,7 @@ from pathlib import Path, PurePath
 
 import pandas as pd
 
-from ferlit.data.databases.base import Database, Option
+from ferlit.data.databases.base import RESEARCH_ONLY, Database, Option
 from ferlit.data.databases.counts import Published
 from ferlit.data.databases.listing import below, image_files, is_stray, nothing_read, warn_of_unused
 from ferlit.data.databases.sfew.labels import TABLE, check_labels
@@ -219,9 +219,10 @@ SFEW = Database(
     classes=CLASSES,
     reader=read_sfew,
     layout=_LAYOUT,
+    licence=f"{RESEARCH_ONLY}; frames of films, whose rights are with their owners",
     unused=("*Train/*", "*Val/*", "*Test/*", "*_Aligned_Faces*"),
     has_identities=False,
-    published=PUBLISHED,
+    published=(PUBLISHED,),
     options=(
         Option(
             "exclude",

@@ -223,7 +223,7 @@ def test_damage_to_any_other_file_costs_its_own_picture_at_most(
 
 
 def test_faces_of_the_new_form_are_prepared_without_landmarks(new: Path, tmp_path: Path) -> None:
-    assert AFFECTNET.needs_registration()
+    assert not AFFECTNET.is_aligned
     assert not AFFECTNET.has_identities
     with pytest.raises(DataError, match="or none if the pictures are aligned faces"):
         prepare_store(AFFECTNET, new, tmp_path / "store", landmarks="database", progress=False)

@@ -137,7 +137,7 @@ def test_neutral_is_no_class(tmp_path: Path) -> None:
 
 
 def test_the_faces_are_aligned_and_vote_by_the_maximum() -> None:
-    assert not CK48.needs_registration()
+    assert CK48.is_aligned
     assert CK48.has_identities
     assert CK48.sequence_rule == "max"
     assert CK48.classes == EXPRESSIONS[1:]

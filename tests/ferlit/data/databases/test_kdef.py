@@ -248,7 +248,7 @@ def test_the_database_says_how_it_is_used(root: Path, caplog: pytest.LogCaptureF
         "sadness",
         "surprise",
     )
-    assert KDEF.needs_registration()
+    assert not KDEF.is_aligned
     assert (PUBLISHED.total, PUBLISHED.subjects) == (70 * 2 * 7, 70)
     with caplog.at_level(logging.INFO, logger="ferlit"):
         KDEF.read(root)

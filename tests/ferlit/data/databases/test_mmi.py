@@ -544,7 +544,7 @@ def test_the_database_says_how_it_is_used() -> None:
     assert MMI.classes == ("anger", "disgust", "fear", "happiness", "sadness", "surprise")
     assert set(MMI.classes) < set(EXPRESSIONS)
     assert MMI.sequence_rule == "mean"
-    assert MMI.needs_registration()
+    assert not MMI.is_aligned
     assert sum(PUBLISHED.expressions.values()) == PUBLISHED.total == 208
 
 

@@ -33,5 +33,5 @@ def test_the_checksum_changes_with_any_row_file_or_choice(tree: Path, tmp_path: 
         seen.add(fingerprint(CKPLUS, root, records, "database"))
     ferplus = DATABASES["ferplus"]
     for votes in ("majority", "probability", "crossentropy"):
-        seen.add(fingerprint(ferplus, root, records, "none", {"votes": votes}))
+        seen.add(fingerprint(ferplus.with_options({"votes": votes}), root, records, "none"))
     assert len(seen) == 8

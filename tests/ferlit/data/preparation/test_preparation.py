@@ -92,7 +92,7 @@ def test_landmarks_are_chosen_by_what_the_database_brings(tree: Path) -> None:
     assert choose_landmarks(CKPLUS, bare, "dlib") == "dlib"
     assert choose_landmarks(DATABASES["ck48"], bare, "auto") == "none"
     rafdb = DATABASES["rafdb"]
-    assert choose_landmarks(rafdb, bare, "auto", {"image": "original"}) == "mediapipe"
+    assert choose_landmarks(rafdb.with_options({"image": "original"}), bare, "auto") == "mediapipe"
     with pytest.raises(DataError, match="landmarks='dlb'; known are auto, database, mediapipe"):
         choose_landmarks(CKPLUS, records, "dlb")
 
