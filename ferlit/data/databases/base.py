@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ferlit.data.databases.counts import Published, check_counts
 from ferlit.data.databases.leftovers import left_over
+from ferlit.data.faces.landmarks import landmarks_below
 from ferlit.data.reasons import list_kinds
 from ferlit.data.records import EXPRESSIONS, add_unread, unread_files, validate_records
 from ferlit.errors import DataError, UsageError
@@ -55,6 +56,8 @@ class Database:
         licence: On what terms it may be used, in a few words; its agreement decides.
         is_aligned: Whether the images are small aligned faces that need no registration.
         has_identities: Whether the records name the persons.
+        read_landmarks: From the root and a name in the record table to the landmarks that come with
+            an image; a function that other processes can import.
         sequence_rule: How the images of a sequence vote: "max" or "mean".
         published: The published counts, each for certain values of the options.
         options: What the user may choose.
@@ -78,6 +81,7 @@ class Database:
     licence: str = OWN_DATA
     is_aligned: bool = False
     has_identities: bool = True
+    read_landmarks: Callable[[Path, str], NDArray[np.float64]] = landmarks_below
     sequence_rule: Literal["max", "mean"] = "max"
     published: tuple[Published, ...] = ()
     options: tuple[Option, ...] = ()

@@ -61,6 +61,11 @@ def read_landmarks(path: Path) -> NDArray[np.float64]:
     return points
 
 
+def landmarks_below(root: Path, name: str) -> NDArray[np.float64]:
+    """The landmarks of a file below a database's folder, see `read_landmarks`."""
+    return read_landmarks(root / name)
+
+
 def select_49(points: NDArray[np.floating]) -> NDArray[np.float64]:
     """The 49 landmarks out of 68; 49 are taken as they are.
 

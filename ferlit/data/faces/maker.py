@@ -1,6 +1,7 @@
 """From the record of an image to its registered face, or to the reason why there is none."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from ferlit.data.faces.detection import Detector, plausible_faces
 from ferlit.data.faces.flatness import check_face
-from ferlit.data.faces.landmark_sources import landmarks_of
+from ferlit.data.faces.landmarks import landmarks_below
 from ferlit.data.faces.registration import pad_aligned, register
 from ferlit.data.media.images import read_image
 from ferlit.errors import DataError
@@ -32,11 +33,14 @@ class FaceMaker:
         root: Its folder.
         landmarks: As `ferlit.data.preparation.landmarks.choose_landmarks` returns it.
         detector: Finds the landmarks, where they must be found.
+        read_landmarks: From the root and a name in the record table to the landmarks that come with
+            an image.
     """
 
     root: Path
     landmarks: str
     detector: Detector | None = None
+    read_landmarks: Callable[[Path, str], NDArray[np.float64]] = landmarks_below
 
     def __call__(self, image: str, points: str) -> Made:
         """The face of an image; of several in a picture, the largest.
@@ -62,4 +66,4 @@ class FaceMaker:
             return Made(face, faces_found=len(faces))
         if not points:
             return Made(None, "it has no landmarks")
-        return Made(check_face(register(picture, landmarks_of(self.root, points))))
+        return Made(check_face(register(picture, self.read_landmarks(self.root, points))))

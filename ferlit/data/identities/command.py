@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from rich.progress import track
 
-from ferlit.data.identities.clips import clip_identities
+from ferlit.data.clips import clip_identities
 from ferlit.data.identities.clusters import pair_scores
 from ferlit.data.identities.embeddings import ONNX_SIZE, make_embedder
 from ferlit.data.identities.persons import Persons, find_persons, name_clusters

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ferlit.data.media.errors import UnreadableImageError
 from ferlit.data.media.pictures import decode
+from ferlit.data.places import Place
 from ferlit.data.texts import csv_rows
 
 _CSV_SIZE = 48  # FER2013 and what imitates it
@@ -42,9 +43,9 @@ def read_image(root: Path, name: str) -> NDArray[np.uint8]:
 
     Args:
         root: The database's folder.
-        name: The file below it; ``file.csv#k`` is row k, counted from 0, of a CSV file whose column
-            ``pixels`` has the 48 x 48 grey values; ``file.avi#k`` is frame k of a video, and
-            ``file.avi#k:left``, ``:right`` or ``:clockwise`` the half of it, or the frame turned.
+        name: The file below it, or a place in it (see `ferlit.data.places`): a row of a CSV file
+            whose column ``pixels`` has the 48 x 48 grey values, or a frame of a video, whose views
+            "left", "right" and "clockwise" are half of it, or the frame turned.
 
     Returns:
         (H, W) grey.
@@ -62,25 +63,25 @@ def read_image(root: Path, name: str) -> NDArray[np.uint8]:
     """
     try:
         is_whole = (root / name).is_file()  # whatever its name has of a "#"
-        file, has_row, row = (name, "", "") if is_whole else name.partition("#")
-        path = root / file
-        if PurePath(file).is_absolute() or ".." in PurePath(file).parts:
+        place = Place(name) if is_whole else Place.parse(name)
+        path = root / place.file
+        if PurePath(place.file).is_absolute() or ".." in PurePath(place.file).parts:
             raise UnreadableImageError("the name leads out of the database's folder")
         if not path.is_file():
             raise UnreadableImageError("there is no such file")
         if path.stat().st_size == 0:
             raise UnreadableImageError("the file is empty")
         if path.suffix.lower() == _VIDEO:
-            return _video_picture(path, row)
-        return _csv_picture(path, row) if has_row else decode(path)
+            return _video_picture(path, place)
+        return decode(path) if place.number is None else _csv_picture(path, place.part)
     except Exception as error:
         # Pillow's decoders raise anything from OSError to IndexError on damaged files.
         reason = str(error) or type(error).__name__
         raise UnreadableImageError(f"{root / name}: {reason}") from error
 
 
-def _video_picture(path: Path, place: str) -> NDArray[np.uint8]:
-    number, _, view = place.partition(":")
+def _video_picture(path: Path, place: Place) -> NDArray[np.uint8]:
+    number, view = place.number or "", place.view or ""
     if not number.isdecimal():
         raise UnreadableImageError(f"{number!r} is no number of a frame")
     if view not in _VIEWS:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from ferlit.data.databases import Database
+from ferlit.data.places import Place
 
 _RECIPE = 3
 _ROWS = 4096  # of the table that become text at a time
@@ -27,7 +28,7 @@ def fingerprint(database: Database, root: Path, records: pd.DataFrame, landmarks
         rows = records.iloc[start : start + _ROWS]
         digest.update(rows.to_csv(index=False, header=start == 0).encode())
     names = set(records["image"]) | set(records["landmarks"]) - {""}
-    for name in sorted({name.partition("#")[0] for name in names}):
+    for name in sorted({Place.parse(name).file for name in names}):
         try:
             stat = (root / name).stat()
         except OSError:

@@ -97,7 +97,7 @@ def prepare_store(
     look = partial(_what_to_make, print_=print_, replace=replace, repair=repair or replace)
     if read_steadily(output, look) is None:
         return _as_it_is(output, records)
-    make = FaceMaker(root, source, make_detector(source, landmark_models))
+    make = FaceMaker(root, source, make_detector(source, landmark_models), database.read_landmarks)
     place = output.resolve()  # a link to a store stays one
     folder = place.with_name(place.name + ".partial")
     try:

@@ -22,7 +22,7 @@ class Description:
         database: Name of the database.
         classes: Its expressions in the order of the network's outputs.
         sequence_rule: How the images of a sequence vote, "max" or "mean".
-        landmarks: Where the landmarks came from, see `ferlit.data.faces.landmark_sources`.
+        landmarks: Where the landmarks came from, see `ferlit prepare --landmarks`.
         fingerprint: Identifies the files that the store was made from and the way it was made.
         found: Number of images that the database has, as far as it is known.
         dropped: The images that could not be prepared, each with the reason.

@@ -8,7 +8,9 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ferlit.data.faces.landmarks import landmarks_below
 from ferlit.data.faces.registration import FACE_SIZE, canonical_landmarks
+from ferlit.data.places import Place, row_of
 from ferlit.errors import DataError
 
 # The columns of a list without a header.
@@ -30,7 +32,7 @@ class ListRow(NamedTuple):
     width: str  # of the face's box
     expression: str
     valence: str  # "" where the list has none
-    has_landmarks: bool  # whether `read_row_landmarks` may find some
+    has_landmarks: bool  # whether `landmarks_of` may find some
 
 
 class _Index(NamedTuple):
@@ -69,22 +71,42 @@ def list_rows(path: Path, place: str, unread: dict[str, str]) -> Iterator[ListRo
             wanted = [columns.index(column) for column in (NAME, WIDTH, EXPRESSION)]
             has_landmarks = POINTS in columns or set(BOX) <= set(columns)
             for number, (_, line) in enumerate(rows):
-                fields = _fields(line)
+                fields, row = _fields(line), row_of(place, number)
                 if any("\udc80" <= sign <= "\udcff" for sign in line):
-                    unread[f"{place}#{number}"] = "the row is not UTF-8; save the list as UTF-8"
+                    unread[row] = "the row is not UTF-8; save the list as UTF-8"
                 elif len(fields) == len(columns):
                     name, width, expression = (fields[column] for column in wanted)
                     valence = fields[columns.index(VALENCE)] if VALENCE in columns else ""
                     values = (name, width, expression, valence)
-                    yield ListRow(f"{place}#{number}", *values, has_landmarks)
+                    yield ListRow(row, *values, has_landmarks)
                 else:
                     reason = f"{len(fields)} columns instead of {len(columns)}"
-                    unread[f"{place}#{number}"] = reason
+                    unread[row] = reason
     except OSError as error:
         unread[place] = f"the list cannot be read ({error.strerror})"
     else:
         if number < 0:
             unread[place] = "the list has no rows"
+
+
+def landmarks_of(root: Path, name: str) -> NDArray[np.float64]:
+    """The landmarks of a picture: of a row of a list, or a file of its own.
+
+    Args:
+        root: The database's folder.
+        name: ``list.csv#k`` for row k of a list, else a file (see
+            `ferlit.data.faces.landmarks.read_landmarks`).
+
+    Returns:
+        (68, 2) or (49, 2) points.
+
+    Raises:
+        DataError: they cannot be read.
+    """
+    place = Place.parse(name)
+    if place.number is None:
+        return landmarks_below(root, name)
+    return read_row_landmarks(root / place.file, int(place.part))
 
 
 def read_row_landmarks(path: Path, row: int) -> NDArray[np.float64]:

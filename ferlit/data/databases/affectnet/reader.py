@@ -28,7 +28,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from ferlit.data.databases.affectnet.codes import CODES, OTHERS, Found, parse_code
-from ferlit.data.databases.affectnet.lists import check_width, list_rows
+from ferlit.data.databases.affectnet.lists import check_width, landmarks_of, list_rows
 from ferlit.data.databases.affectnet.sets import SETS, new_form
 from ferlit.data.databases.affectnet.valence import doubt_of_codes
 from ferlit.data.databases.base import RESEARCH_ONLY, Database, Option
@@ -41,6 +41,7 @@ from ferlit.data.databases.listing import (
     nothing_read,
     warn_of_unused,
 )
+from ferlit.data.places import MARK, Place
 from ferlit.data.records import record_table
 from ferlit.errors import ContradictionError, DataError
 
@@ -167,7 +168,7 @@ def _old_form(root: Path, unread: dict[str, str]) -> Iterator[Found]:
                     yield Found("", code, split, valence)
                     continue
                 check_width(width)
-                if "#" in name:  # in a record it would be the number of a row
+                if MARK in name:  # in a record it would be the number of a row
                     raise DataError(f"{name[:200]!r} is no name of a picture")
                 image = below(root, folder / file_below(folder, name))
             except ContradictionError:
@@ -186,7 +187,7 @@ def _check_first(
     first, same = seen.setdefault(name, (place, code))
     if first == place:
         return
-    if code == same and first.partition("#")[0] == place.partition("#")[0]:
+    if code == same and Place.parse(first).file == Place.parse(place).file:
         raise DataError(f"{name} was listed before")
     raise ContradictionError(
         f"{root}: {name} has the code {same} in {first} and {code} in {place}; take both lists as "
@@ -225,6 +226,7 @@ AFFECTNET = Database(
     licence=RESEARCH_ONLY,
     unused=("*_set/images/*", "*Annotated_Images/*"),
     has_identities=False,
+    read_landmarks=landmarks_of,
     published=tuple(PUBLISHED.values()),
     options=(
         Option(

@@ -7,6 +7,7 @@ import numpy as np
 
 from ferlit.data.databases.affectnet.codes import Found, parse_code
 from ferlit.data.databases.listing import below, image_files, is_stray
+from ferlit.data.places import MARK
 from ferlit.errors import DataError
 
 SETS = {"train": "train_set", "val": "val_set"}
@@ -49,7 +50,7 @@ def new_form(root: Path, unread: dict[str, str]) -> Iterator[Found]:
                 unread[images[stem]] = "there is no annotation of that name"
             elif stem not in images:
                 unread[below(root, annotations[stem])] = "there is no picture of that name"
-            elif "#" in stem or not stem.isprintable():
+            elif MARK in stem or not stem.isprintable():
                 unread[images[stem]] = "the name has characters that are not allowed"
             else:
                 try:

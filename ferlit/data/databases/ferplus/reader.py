@@ -35,6 +35,7 @@ from ferlit.data.databases.listing import (
     nothing_read,
     warn_of_unused,
 )
+from ferlit.data.places import row_of
 from ferlit.data.records import EXPRESSIONS, record_table
 from ferlit.data.texts import read_text
 from ferlit.errors import DataError
@@ -153,10 +154,10 @@ def _faces_of_table(table: Path, pictures: Path, root: Path, unread: _Unread) ->
         if not name:
             continue  # no face
         try:
-            image = f"{below(root, pictures)}#{row}"
+            image = row_of(below(root, pictures), row)
             yield _Face(image, USAGES[usage], _votes(_checked(name), counts))
         except DataError as error:
-            unread[f"{below(root, table)}#{row}"] = str(error)
+            unread[row_of(below(root, table), row)] = str(error)
 
 
 def _faces_of_folders(folders: list[Path], root: Path, unread: _Unread) -> Iterator[_Face]:
@@ -175,7 +176,7 @@ def _faces_of_folders(folders: list[Path], root: Path, unread: _Unread) -> Itera
                         raise DataError(f"{name} is there again with the same votes")
                     face = _Face(image, _PARTS[folder.name], _votes(name, counts))
                 except DataError as error:
-                    unread[f"{place}#{row}"] = str(error)
+                    unread[row_of(place, row)] = str(error)
                 else:
                     yield face
             if row < 0:

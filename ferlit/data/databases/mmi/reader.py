@@ -28,6 +28,7 @@ from ferlit.data.media.errors import UnreadableImageError
 from ferlit.data.media.video_files import check_avi
 from ferlit.data.media.video_plan import plan_of
 from ferlit.data.media.videos import VideoFrame, read_frames
+from ferlit.data.places import MARK, Place
 from ferlit.data.records import record_table
 from ferlit.errors import DataError, UsageError
 
@@ -45,12 +46,12 @@ PUBLISHED = Published(
         "surprise": 41,
     },
 )
-_VIEWS = {
-    **dict.fromkeys(("S001", "S002", "S017"), ":right"),
-    **dict.fromkeys(("S003", "S005", "S006", "S015", "S016"), ":left"),
-    **dict.fromkeys(("S053", "S054"), ""),
+_VIEWS: dict[str, str | None] = {
+    **dict.fromkeys(("S001", "S002", "S017"), "right"),
+    **dict.fromkeys(("S003", "S005", "S006", "S015", "S016"), "left"),
+    **dict.fromkeys(("S053", "S054")),
 }
-_LYING = ":clockwise"  # everybody else
+_LYING = "clockwise"  # everybody else
 
 _VIDEO = re.compile(r"((S\d{3})-\d+)\.avi", re.IGNORECASE | re.ASCII)
 _EXCLUDABLE = re.compile(r"S\d{3}(-\d+)?", re.ASCII)
@@ -96,7 +97,7 @@ def read_mmi(root: Path, *, exclude: str = EXCLUDED) -> pd.DataFrame:
     for folder in _folders(root / "Sessions"):
         session = below(root, folder)
         videos = sorted(path for path in folder.iterdir() if _has_suffix(path, ".avi"))
-        if "#" in session:
+        if MARK in session:
             unread[session] = 'the name has a "#", which stands for a frame; rename the folder'
             continue
         if len(videos) != 1:
@@ -132,7 +133,7 @@ def read_mmi(root: Path, *, exclude: str = EXCLUDED) -> pd.DataFrame:
             continue
         rows.extend(
             {
-                "image": f"{name}#{frame}{_VIEWS.get(person, _LYING)}",
+                "image": str(Place(name, str(frame), _VIEWS.get(person, _LYING))),
                 "expression": CODES[code],
                 "identity": person,
                 "sequence": video,

@@ -5,6 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from ferlit.data.databases.listing import below, image_files, nothing_read
+from ferlit.data.places import row_of
 from ferlit.data.texts import read_text
 from ferlit.errors import DataError
 
@@ -64,7 +65,7 @@ def rows_of_list(
     for number, line in enumerate(lines):
         if not line.strip():
             continue
-        place = f"{below(root, path)}#{number}"
+        place = row_of(below(root, path), number)
         name, code = (*line.split(), "", "")[:2]
         match = _NAME.fullmatch(name)
         if match is None:

@@ -16,12 +16,12 @@ list of such names can be excluded.
 """
 
 import logging
-import re
 from collections.abc import Iterator
 from pathlib import Path, PurePath
 
 import pandas as pd
 
+from ferlit.data.clips import clip_of
 from ferlit.data.databases.base import RESEARCH_ONLY, Database, Option
 from ferlit.data.databases.counts import Published
 from ferlit.data.databases.listing import below, image_files, is_stray, nothing_read, warn_of_unused
@@ -38,32 +38,10 @@ _FOLDERS = {
     "val": ("Val", ("Val_Aligned_Faces_new", "Val_Aligned_Faces")),
     "test": ("Test", ("Test_Aligned_Faces",)),
 }
-_STEM = re.compile(r"([^#]+)_([0-9]{9})_([0-9]{8})")
 _LAYOUT = "Train/Train_Aligned_Faces/Angry/..., Val/Val_Aligned_Faces/..., Test/Test_Aligned_Faces"
 logger = logging.getLogger(__name__)
 
 _Row = dict[str, str]
-
-
-def clip_of(name: str) -> tuple[str, str]:
-    """The film and the start time of the clip that an image is a frame of: a weak identity.
-
-    Args:
-        name: The image's name, with or without folders before it.
-
-    Raises:
-        DataError: the name does not tell them.
-
-    >>> clip_of("Val/Val_Aligned_Faces/Sad/HarryPotter_Deathly_Hallows_1_005528520_00000001.png")
-    ('HarryPotter_Deathly_Hallows_1', '005528520')
-    """
-    match = _STEM.fullmatch(PurePath(name).stem)
-    if match is None or not name.isprintable():
-        raise DataError(
-            f"{name!r}: the name does not tell film, time and frame, as "
-            "Airheads_000519240_00000005.png does"
-        )
-    return match[1], match[2]
 
 
 def read_sfew(root: Path, *, exclude: Path | None = None) -> pd.DataFrame:

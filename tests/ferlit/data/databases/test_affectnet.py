@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 
 from ferlit.data.databases.affectnet import AFFECTNET
+from ferlit.data.databases.affectnet.lists import landmarks_of
 from ferlit.data.databases.trees.affectnet import write_affectnet
-from ferlit.data.faces.landmark_sources import landmarks_of
 from ferlit.data.media.images import read_image
 from ferlit.data.preparation.landmarks import choose_landmarks
 from ferlit.data.preparation.prepare import prepare_store

@@ -7,9 +7,9 @@ import pytest
 
 from ferlit.cli import main
 from ferlit.data import ExpressionDataModule, TupleDataModule
+from ferlit.data.clips import film_of
 from ferlit.data.databases import DATABASES
 from ferlit.data.databases.synthetic import drawn_like
-from ferlit.data.identities.clips import film_of
 from ferlit.data.preparation.prepare import prepare_store
 from ferlit.data.store import Store
 from ferlit.data.store.identities import IDENTITIES, with_identities
