@@ -1,6 +1,5 @@
 """The data module of images; `ferlit.data.loading.tuples` adds the one of tuples."""
 
-import hashlib
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
@@ -10,18 +9,17 @@ import numpy as np
 import pandas as pd
 from lightning.pytorch import LightningDataModule
 from numpy.typing import NDArray
-from platformdirs import user_cache_path
 from torch.utils.data import DataLoader
 
 from ferlit.data.databases import Database, find_database
 from ferlit.data.folds import fold_splits, subject_folds
 from ferlit.data.loading.dataset import Collate, FaceDataset, Sample
 from ferlit.data.loading.samplers import BatchSampler, SeededBatches, ShardSampler, ShuffledBatches
+from ferlit.data.loading.source import cached_store, find_source
 from ferlit.data.loading.transforms import Augmentation, FaceTransform
 from ferlit.data.preparation.prepare import prepare_store
 from ferlit.data.records import recordings
-from ferlit.data.store import Store
-from ferlit.data.store.description import DESCRIPTION, Description, find_description
+from ferlit.data.store import DESCRIPTION, Description, Store
 from ferlit.errors import DataError, UsageError
 
 
@@ -91,35 +89,8 @@ class ExpressionDataModule(LightningDataModule):
 
     @cached_property
     def source(self) -> Database | Description:
-        """What names the classes before anything is prepared: the store, or else the reader."""
-        description = find_description(self.store_folder) if self.store_folder else None
-        if description is not None:
-            if self.database not in (None, description.database):
-                raise UsageError(
-                    f"{self.store_folder} is a store of {description.database}, "
-                    f"not of {self.database}; give --data.database {description.database}"
-                )
-            if self.landmarks not in ("auto", description.landmarks):
-                raise DataError(
-                    f"{self.store_folder} has faces with landmarks of {description.landmarks}, not "
-                    f"of {self.landmarks}: leave out --data.landmarks, or prepare another store"
-                )
-            return description
-        if self.database is None or self.root is None:
-            if self.store_folder is not None:
-                Description.read(self.store_folder / DESCRIPTION)  # raises: there is no store
-            raise UsageError(
-                "no data: give the folder of the database with --data.root DIR, "
-                "or a prepared store with --data.store STORE"
-            )
-        database = find_database(self.database)
-        if not database.classes:
-            raise UsageError(
-                f"{database.name}: its classes are those that it holds, so it must be prepared "
-                f"first: ferlit prepare --database {database.name} --root {self.root} "
-                "--output STORE, then --data.store STORE"
-            )
-        return database.with_options(self.reader)
+        """What names the classes before anything is prepared: the store, or else the database."""
+        return find_source(self.database, self.root, self.store_folder, self.reader, self.landmarks)
 
     @property
     def classes(self) -> list[str]:
@@ -142,8 +113,7 @@ class ExpressionDataModule(LightningDataModule):
         if self.store_folder is not None:
             return self.store_folder
         assert self.root is not None  # `source` has seen to it
-        name = hashlib.sha256(str(self.root.resolve()).encode()).hexdigest()[:8]
-        return user_cache_path("ferlit") / "stores" / f"{self.database}-{name}"
+        return cached_store(self.database, self.root)
 
     def prepare_data(self) -> None:
         """Prepare the database, unless an up-to-date store is there already."""

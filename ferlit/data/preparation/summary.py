@@ -1,6 +1,5 @@
 """What a preparation did: as a table for the terminal and as ``report.json`` in the store."""
 
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from rich.table import Table
 
 from ferlit.data.reasons import count_kinds, list_kinds
 from ferlit.data.store import Description, Store
+from ferlit.files import write_json
 
 REPORT = "report.json"
 _UNLABELLED = "(not labelled)"
@@ -68,7 +68,7 @@ def summarise(
 
 def write_report(report: dict[str, Any], folder: Path) -> None:
     """Write ``report.json``."""
-    (folder / REPORT).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_json(folder / REPORT, report)
 
 
 def print_summary(store: Store, console: Console) -> None:
