@@ -25,7 +25,7 @@ from torch import Tensor
 
 from ferlit.data.databases import find_database
 from ferlit.data.loading.dataset import Batch
-from ferlit.data.preparation.prepare import prepare_store
+from ferlit.data.preparation import prepare_store
 from ferlit.data.synthetic import write_ckplus
 from ferlit.models import Output
 from ferlit.training import JointModule

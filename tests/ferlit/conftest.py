@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from ferlit.data.databases import DATABASES
-from ferlit.data.preparation.prepare import prepare_store
+from ferlit.data.preparation import prepare_store
 from ferlit.data.store import Store
 from ferlit.data.synthetic import write_ckplus
 

@@ -22,7 +22,7 @@ from collections import Counter
 from pathlib import Path
 
 from ferlit.data.databases import find_database
-from ferlit.data.preparation.prepare import prepare_store
+from ferlit.data.preparation import prepare_store
 from ferlit.data.synthetic import write_ckplus
 from tests.soak import damaging, fits, preparing, recognising
 from tests.soak.kills import Tally, soak

@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ferlit.data.databases import DATABASES
-from ferlit.data.preparation.prepare import prepare_store
+from ferlit.data.preparation import prepare_store
 from ferlit.data.store import Store
 from ferlit.data.store.manifest import MANIFEST, verify
 from ferlit.data.synthetic import write_ckplus

@@ -17,7 +17,7 @@ from ferlit.data.loading.dataset import Collate, FaceDataset, Sample
 from ferlit.data.loading.samplers import BatchSampler, SeededBatches, ShardSampler, ShuffledBatches
 from ferlit.data.loading.source import cached_store, find_source
 from ferlit.data.loading.transforms import Augmentation, FaceTransform
-from ferlit.data.preparation.prepare import prepare_store
+from ferlit.data.preparation import prepare_store
 from ferlit.data.records import recordings
 from ferlit.data.store import DESCRIPTION, Description, Store
 from ferlit.errors import DataError, UsageError

@@ -9,8 +9,8 @@ from rich.console import Console
 from ferlit.data.databases import DATABASES, Database, find_database
 from ferlit.data.databases.base import Option
 from ferlit.data.databases.synthetic import SYNTHETIC, drawn_like
+from ferlit.data.preparation import prepare_store
 from ferlit.data.preparation.landmarks import LANDMARK_SOURCES
-from ferlit.data.preparation.prepare import prepare_store
 from ferlit.data.preparation.summary import print_summary
 from ferlit.data.store import Store
 from ferlit.data.store.manifest import verify

@@ -9,7 +9,7 @@ from ferlit.data import synthetic
 from ferlit.data.databases import DATABASES
 from ferlit.data.databases.ckplus import CODES
 from ferlit.data.faces.landmarks import read_landmarks
-from ferlit.data.preparation.prepare import prepare_store
+from ferlit.data.preparation import prepare_store
 from ferlit.data.store import Store
 from ferlit.data.synthetic import EXPRESSIONS, Person, Pose, draw_face, landmarks, write_ckplus
 from ferlit.data.synthetic.tree import SUBJECTS

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ferlit.cli import main
 from ferlit.data.databases import DATABASES
 from ferlit.data.faces.detection.models import cache_folder, model_files
-from ferlit.data.preparation.prepare import prepare_store
+from ferlit.data.preparation import prepare_store
 from ferlit.data.store import Store
 from ferlit.errors import DataError
 from ferlit.inference.classifiers import Preprocessing, Rule

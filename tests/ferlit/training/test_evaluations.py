@@ -13,7 +13,7 @@ import yaml
 from ferlit.cli import main
 from ferlit.data.databases import DATABASES
 from ferlit.data.databases.synthetic import drawn_like
-from ferlit.data.preparation.prepare import prepare_store
+from ferlit.data.preparation import prepare_store
 from ferlit.data.store import Store
 from tests.ferlit.training.fits import fit_options
 

@@ -16,7 +16,7 @@ from ferlit.data.databases import DATABASES
 from ferlit.data.databases.synthetic import drawn_like
 from ferlit.data.folds import subject_folds
 from ferlit.data.loading.datamodule import ExpressionDataModule
-from ferlit.data.preparation.prepare import prepare_store
+from ferlit.data.preparation import prepare_store
 from ferlit.data.store import RECORDS, Store
 from ferlit.data.store.identities import IDENTITIES
 from ferlit.data.store.manifest import write_manifest

@@ -10,8 +10,8 @@ from ferlit.data.databases.affectnet import AFFECTNET
 from ferlit.data.databases.affectnet.lists import landmarks_of
 from ferlit.data.databases.trees.affectnet import write_affectnet
 from ferlit.data.media.images import read_image
+from ferlit.data.preparation import prepare_store
 from ferlit.data.preparation.landmarks import choose_landmarks
-from ferlit.data.preparation.prepare import prepare_store
 from ferlit.data.records import EXPRESSIONS, unread_files
 from ferlit.errors import DataError
 from tests.ferlit.data.databases.robustness import file_names

@@ -15,7 +15,7 @@ from ferlit.data.databases.leftovers import left_over
 from ferlit.data.databases.listing import is_stray
 from ferlit.data.databases.trees import TREES
 from ferlit.data.media.kinds import KINDS
-from ferlit.data.preparation.prepare import prepare_store
+from ferlit.data.preparation import prepare_store
 from ferlit.data.records import unread_files
 from ferlit.errors import DataError
 from tests.ferlit.data.databases.robustness import SETTINGS, file_names

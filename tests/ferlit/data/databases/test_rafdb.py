@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ferlit.data.databases.rafdb import CODES, RAFDB
 from ferlit.data.databases.trees.rafdb import LIST, write_rafdb
 from ferlit.data.media.images import read_image
-from ferlit.data.preparation.prepare import prepare_store
+from ferlit.data.preparation import prepare_store
 from ferlit.data.records import EXPRESSIONS, unread_files
 from ferlit.errors import DataError
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from ferlit.data.databases import DATABASES
 from ferlit.data.faces.flatness import FlatFaceError, check_face
-from ferlit.data.preparation.prepare import prepare_store
+from ferlit.data.preparation import prepare_store
 from tests.ferlit.data.picture_files import encoded, smooth_noise
 
 RNG = np.random.default_rng(0)

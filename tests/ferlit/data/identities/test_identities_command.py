@@ -10,7 +10,7 @@ from ferlit.data import ExpressionDataModule, TupleDataModule
 from ferlit.data.clips import film_of
 from ferlit.data.databases import DATABASES
 from ferlit.data.databases.synthetic import drawn_like
-from ferlit.data.preparation.prepare import prepare_store
+from ferlit.data.preparation import prepare_store
 from ferlit.data.store import Store
 from ferlit.data.store.identities import IDENTITIES, with_identities
 from ferlit.data.store.manifest import write_manifest

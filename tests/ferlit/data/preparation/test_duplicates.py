@@ -7,8 +7,8 @@ from PIL import Image
 
 from ferlit.data.databases import DATABASES
 from ferlit.data.databases.trees.fer2013 import write_fer2013
+from ferlit.data.preparation import prepare_store
 from ferlit.data.preparation.duplicates import warn_of_duplicates
-from ferlit.data.preparation.prepare import prepare_store
 from ferlit.data.records import record_table
 
 RNG = np.random.default_rng(0)

@@ -16,9 +16,8 @@ from ferlit.data.faces.detection.mediapipe import MediaPipeDetector
 from ferlit.data.faces.landmarks import read_landmarks, select_49
 from ferlit.data.faces.registration import register
 from ferlit.data.media.images import read_image
-from ferlit.data.preparation import parts
+from ferlit.data.preparation import parts, prepare_store
 from ferlit.data.preparation.landmarks import choose_landmarks
-from ferlit.data.preparation.prepare import prepare_store
 from ferlit.data.preparation.summary import print_summary
 from ferlit.data.store import Store
 from ferlit.data.synthetic import Person, Pose, draw_face

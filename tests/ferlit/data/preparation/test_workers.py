@@ -18,9 +18,8 @@ from ferlit.data.databases import DATABASES
 from ferlit.data.faces.detection import Found
 from ferlit.data.faces.maker import FaceMaker
 from ferlit.data.faces.registration import canonical_landmarks
-from ferlit.data.preparation import parts, workers
+from ferlit.data.preparation import parts, prepare_store, workers
 from ferlit.data.preparation.parts import Outcome, join_parts, make_parts
-from ferlit.data.preparation.prepare import prepare_store
 from ferlit.data.preparation.workers import useful_workers
 from ferlit.data.store import Store
 from ferlit.errors import FerlitError

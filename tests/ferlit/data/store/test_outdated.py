@@ -6,7 +6,7 @@ import pytest
 
 from ferlit.data.databases import DATABASES
 from ferlit.data.databases.trees.ferplus import write_ferplus
-from ferlit.data.preparation.prepare import prepare_store
+from ferlit.data.preparation import prepare_store
 from ferlit.data.store import Store
 from ferlit.data.store.manifest import write_manifest
 from ferlit.errors import DataError

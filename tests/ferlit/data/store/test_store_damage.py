@@ -14,7 +14,7 @@ import pytest
 from ferlit.cli import main
 from ferlit.data.databases import DATABASES
 from ferlit.data.databases.synthetic import drawn_like
-from ferlit.data.preparation.prepare import prepare_store
+from ferlit.data.preparation import prepare_store
 from ferlit.data.store import Store, manifest
 from ferlit.data.store.manifest import (
     MANIFEST,

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from ferlit.data.databases import DATABASES
-from ferlit.data.preparation.prepare import prepare_store
+from ferlit.data.preparation import prepare_store
 from ferlit.data.store import Store
 from ferlit.data.store.replacing import put_in_place, read_steadily, restore
 from ferlit.errors import DataError

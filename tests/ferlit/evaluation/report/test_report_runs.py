@@ -12,7 +12,7 @@ import yaml
 from ferlit.cli import main
 from ferlit.data.databases import DATABASES
 from ferlit.data.databases.synthetic import drawn_like
-from ferlit.data.preparation.prepare import prepare_store
+from ferlit.data.preparation import prepare_store
 from ferlit.errors import DataError
 from ferlit.evaluation.report.sections import commands, facts, results
 from ferlit.evaluation.report.study import find_study
