@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from xml.parsers import expat
 
+from ferlit.data.databases.listing import is_stray
 from ferlit.errors import DataError
 
 # The expressions by their Value in the annotations; those above are of other kinds, as a scream is.
@@ -12,6 +13,11 @@ _VIDEO = re.compile(r"(S\d{3}-\d+)\.avi", re.IGNORECASE | re.ASCII)
 _PERSON = re.compile(r"S\d{3}", re.ASCII)
 _CODE = re.compile(r"\d{1,4}", re.ASCII)
 _MARKED = re.compile(r"\d{1,9}", re.ASCII)
+
+
+def has_suffix(path: Path, suffix: str) -> bool:
+    """Whether a file is of a kind, and none that systems leave behind."""
+    return path.suffix.lower() == suffix and not is_stray(path.name)
 
 
 def read_emotion(path: Path) -> int | None:

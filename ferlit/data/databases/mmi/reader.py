@@ -23,11 +23,8 @@ import pandas as pd
 from ferlit.data.databases.base import RESEARCH_ONLY, Database, Option
 from ferlit.data.databases.counts import Published
 from ferlit.data.databases.listing import below, is_stray, nothing_read
-from ferlit.data.databases.mmi.annotations import CODES, check_session, last_marker, read_emotion
-from ferlit.data.media.errors import UnreadableImageError
-from ferlit.data.media.video_files import check_avi
-from ferlit.data.media.video_plan import plan_of
-from ferlit.data.media.videos import VideoFrame, read_frames
+from ferlit.data.databases.mmi.annotations import CODES, check_session, has_suffix, read_emotion
+from ferlit.data.databases.mmi.middle import middle_frames
 from ferlit.data.places import MARK, Place
 from ferlit.data.records import record_table
 from ferlit.errors import DataError, UsageError
@@ -96,7 +93,7 @@ def read_mmi(root: Path, *, exclude: str = EXCLUDED) -> pd.DataFrame:
     others = 0
     for folder in _folders(root / "Sessions"):
         session = below(root, folder)
-        videos = sorted(path for path in folder.iterdir() if _has_suffix(path, ".avi"))
+        videos = sorted(path for path in folder.iterdir() if has_suffix(path, ".avi"))
         if MARK in session:
             unread[session] = 'the name has a "#", which stands for a frame; rename the folder'
             continue
@@ -127,7 +124,7 @@ def read_mmi(root: Path, *, exclude: str = EXCLUDED) -> pd.DataFrame:
             others += 1
             continue
         try:
-            middle = _middle(videos[0])
+            middle = middle_frames(videos[0])
         except DataError as error:
             unread[name] = str(error).removeprefix(f"{videos[0]}: ")
             continue
@@ -173,75 +170,14 @@ def _folders(sessions: Path) -> list[Path]:
     return sorted(folders, key=lambda path: (len(path.name), path.name))
 
 
-def _has_suffix(path: Path, suffix: str) -> bool:
-    return path.suffix.lower() == suffix and not is_stray(path.name)
-
-
 def _annotation(video: Path) -> Path:
     """Beside the video and of the same name, whatever the case of its ending."""
     found = [
         path
         for path in sorted(video.parent.iterdir())
-        if path.stem == video.stem and _has_suffix(path, ".xml")
+        if path.stem == video.stem and has_suffix(path, ".xml")
     ]
     return found[0] if found else video.with_suffix(".xml")
-
-
-def _middle(video: Path) -> range:
-    """The middle three frames.
-
-    Raises:
-        UnreadableImageError: the video is too short, or it is not certain that these are the
-            middle, or one of them is lost.
-    """
-    check_avi(video)
-    plan = plan_of(video)
-    there, promised = len(plan.slots), plan.promised
-    if plan.frames < 3:
-        raise UnreadableImageError(f"only {plan.frames} frames; the middle three are needed")
-    if not plan.is_told and there != promised:
-        told = f"its header tells {promised} frames" if promised else "no header tells how many"
-        raise UnreadableImageError(
-            f"{told}, {there} are there and no index has their places, so the middle is not certain"
-        )
-    middle = range(there // 2 - 1, there // 2 + 2)
-    if promised and promised // 2 != there // 2:
-        raise UnreadableImageError(
-            f"its header tells {promised} frames and its index {there}; the middle is not certain"
-        )
-    lost: list[VideoFrame] = []
-    count = 0
-    for frame in read_frames(video, plan):
-        count = frame.number + frame.length
-        if frame.read is None:
-            lost.append(frame)
-    for frame in lost:
-        if frame.number < middle.stop and frame.number + frame.length > middle.start:
-            raise UnreadableImageError(
-                f"frame {frame.number} of {there}, one of the middle three, is lost: "
-                f"{frame.problem}"
-            )
-    if count != plan.frames:
-        raise UnreadableImageError(
-            f"{plan.frames} frames are there, but they make {count} pictures; the middle is not "
-            "certain"
-        )
-    if lost:
-        logger.warning(
-            "%s: %d of %d frames are lost, but none of the middle three; the first is %d (%s)",
-            *(video, sum(frame.length for frame in lost), count),
-            *(lost[0].number, lost[0].problem),
-        )
-    for path in sorted(video.parent.iterdir()):
-        if path.stem.startswith(f"{video.stem}-") and _has_suffix(path, ".xml"):
-            marker = last_marker(path)
-            if marker > plan.frames:
-                logger.warning(
-                    "%s: it marks frame %d, but the video has %d; are frames missing, so that "
-                    "its middle is another?",
-                    *(path, marker, plan.frames),
-                )
-    return middle
 
 
 MMI = Database(

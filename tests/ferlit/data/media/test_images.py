@@ -13,8 +13,7 @@ from PIL import Image
 from ferlit.data.media import images
 from ferlit.data.media.errors import UnreadableImageError
 from ferlit.data.media.images import read_image
-from ferlit.data.texts import csv_header, csv_rows
-from ferlit.errors import DataError
+from ferlit.data.texts import csv_rows
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 
@@ -239,22 +238,6 @@ def test_a_csv_file_that_changed_is_parsed_again(tmp_path: Path) -> None:
     assert read_image(tmp_path, "t.csv#0").max() == 7
     write_csv(tmp_path / "t.csv", "7 " * 2304, "9 " * 2304)
     assert read_image(tmp_path, "t.csv#1").max() == 9
-
-
-@pytest.mark.parametrize("header", ["emotion,Usage,emotion", "emotion, Usage,Usage"])
-def test_a_column_that_is_there_twice_is_an_error(header: str, tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_text(f"{header}\n3,Training,4\n")
-    with pytest.raises(DataError, match="is there more than once; keep the one that is right"):
-        list(csv_rows(tmp_path / "t.csv", ("emotion", "Usage")))
-
-
-def test_csv_rows_strips_names_and_values(tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_text("\ufeffemotion, Usage\n0, Training\n\n NA ,PublicTest\n")
-    assert csv_header(tmp_path / "t.csv") == ["emotion", "Usage"]
-    rows = list(csv_rows(tmp_path / "t.csv", ("Usage", "emotion")))
-    assert rows == [("Training", "0"), ("PublicTest", "NA")]
-    with pytest.raises(DataError, match="no column age and no column sex"):
-        list(csv_rows(tmp_path / "t.csv", ("age", "emotion", "sex")))
 
 
 @pytest.fixture
