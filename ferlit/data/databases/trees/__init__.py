@@ -1,4 +1,8 @@
-"""Small trees of synthetic people in the exact layouts of the databases, quirks included."""
+"""Small trees of synthetic people in the exact layouts of the databases, quirks included.
+
+A writer takes a ``root`` that does not exist, else it raises `DataError`, and a ``seed`` that fixes
+everything.
+"""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -35,13 +35,6 @@ def write_csv_table(root: Path, *, seed: int = 0) -> None:
     Three people show all eight expressions in two frames each, and those of anna have landmarks.
     A row more has no label, and three are the `WRONG_ROWS`.
 
-    Args:
-        root: A folder that does not exist.
-        seed: Fixes everything.
-
-    Raises:
-        DataError: ``root`` exists.
-
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
     ...     write_csv_table(Path(folder, "mine"))

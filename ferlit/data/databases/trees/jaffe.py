@@ -20,13 +20,6 @@ def write_jaffe(root: Path, *, seed: int = 0) -> None:
 
     Each has every expression once; two have a second take of one.
 
-    Args:
-        root: A folder that does not exist.
-        seed: Fixes everything.
-
-    Raises:
-        DataError: ``root`` exists.
-
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
     ...     write_jaffe(Path(folder, "tree"))

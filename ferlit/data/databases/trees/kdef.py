@@ -26,13 +26,6 @@ _WIDTHS = {"FL": 0.5, "HL": 0.75, "S": 1.0, "HR": 0.75, "FR": 0.5}
 def write_kdef(root: Path, *, seed: int = 0) -> None:
     """Write 115 pictures of four synthetic people, one of them in both sessions.
 
-    Args:
-        root: A folder that does not exist.
-        seed: Fixes everything.
-
-    Raises:
-        DataError: ``root`` exists.
-
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
     ...     write_kdef(Path(folder, "kdef"))

@@ -48,13 +48,6 @@ SESSIONS = (
 def write_mmi(root: Path, *, seed: int = 0) -> None:
     """Write 14 sessions of six synthetic people, of which nine videos are read by default.
 
-    Args:
-        root: A folder that does not exist.
-        seed: Fixes everything.
-
-    Raises:
-        DataError: ``root`` exists, or this OpenCV cannot write videos.
-
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
     ...     write_mmi(Path(folder, "mmi"))

@@ -33,13 +33,6 @@ def write_multipie(root: Path, *, seed: int = 0) -> None:
     45 degrees, and two without a flash from the frontal camera. Of the recordings 10 are neutral, 4
     smiles, 2 surprise, 2 disgust, 2 squint and 2 scream.
 
-    Args:
-        root: A folder that does not exist.
-        seed: Fixes everything.
-
-    Raises:
-        DataError: ``root`` exists.
-
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
     ...     write_multipie(Path(folder, "pie"))

@@ -22,13 +22,6 @@ def write_oulu_casia(root: Path, *, seed: int = 0) -> None:
 
     The sequences of VL/Strong have five frames, those of VL/Weak four, all others two.
 
-    Args:
-        root: A folder that does not exist.
-        seed: Fixes everything.
-
-    Raises:
-        DataError: ``root`` exists.
-
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
     ...     write_oulu_casia(Path(folder, "oulu"))

@@ -34,13 +34,6 @@ def write_sfew(root: Path, *, seed: int = 0) -> None:
     Each class has two images for training and one for validation; among the sad ones lies one more
     that is not a face.
 
-    Args:
-        root: A folder that does not exist.
-        seed: Fixes everything.
-
-    Raises:
-        DataError: ``root`` exists.
-
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
     ...     write_sfew(Path(folder, "SFEW"))
