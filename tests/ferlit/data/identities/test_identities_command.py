@@ -161,15 +161,15 @@ def test_help_names_the_options(capsys: pytest.CaptureFixture[str]) -> None:
 NAME = """
 import sys, time
 from ferlit.cli import main
-from ferlit.data.identities import cli
+from ferlit.data.identities import command
 
-by_clips = cli._by_clips
+by_clips = command._by_clips
 
 def slowly(store):
     time.sleep(3)
     return by_clips(store)
 
-cli._by_clips = slowly
+command._by_clips = slowly
 options = ["identities", "--store", sys.argv[1], "--method", "clips", *sys.argv[2:]]
 sys.exit(main(options))
 """
