@@ -14,6 +14,7 @@ BACKBONE = "tests.ferlit.training.stopping.Dropping"
 COMMON = (
     "--data.folds=3",
     f"--model.backbone={BACKBONE}",
+    "--model.init_args.branches.init_args.hidden=[64,32]",
     "--trainer.accelerator=cpu",
     "--trainer.enable_model_summary=false",
 )

@@ -32,7 +32,7 @@ class Tally:
         runs: How many came to their end, or should have.
         lost: Runs that could not be brought to their end.
         different: Runs with other results than the undisturbed one.
-        tracebacks: Starts that printed a raw traceback.
+        tracebacks: Logs, of the command or of what it started, that hold a raw traceback.
     """
 
     name: str
@@ -177,8 +177,9 @@ def _run(
             if torn:
                 tally.lost.append(f"after {how}: {torn}")
         output = attempt.output
-        if TRACEBACK in output:
-            tally.tracebacks.append(f"{folder}: see its log")
+        for log in _with_tracebacks(attempt, folder):
+            if log not in tally.tracebacks:
+                tally.tracebacks.append(log)
         if not has_ended and planned >= 0 and attempt.process.returncode not in (0, 1, 2):
             continue
         if scenario.busy in output:
@@ -190,3 +191,11 @@ def _run(
     tally.lost.append(f"{folder}: exit code {attempt.process.returncode}\n{output[-1000:]}")
     attempt.kill()
     return False
+
+
+def _with_tracebacks(attempt: Attempt, folder: Path) -> list[str]:
+    """The logs with a raw traceback: what the command printed, and its children's logs."""
+    children = sorted(folder.rglob("*.log"))
+    texts = [(attempt.log, attempt.output)]
+    texts += [(log, log.read_text(encoding="utf-8", errors="replace")) for log in children]
+    return [str(log) for log, text in texts if TRACEBACK in text]

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from ferlit.data.store import Store
+from tests.ferlit.tiny import TINY
 
 ROOT = Path(__file__).parents[3]
 
@@ -19,7 +20,7 @@ def fit_options(store: Path, runs: Path, *more: str) -> list[str]:
         "--data.num_workers=0",
         "--data.tuples_per_batch=6",
         "--model.lr_scheduler.T_max=60",  # so that a fit may stop early and go on
-        "--model.backbone=tests.ferlit.tiny.TinyBackbone",
+        *TINY,
         f"--trainer.logger.save_dir={runs}",
         "--trainer.accelerator=cpu",
         *more,

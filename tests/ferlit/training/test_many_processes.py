@@ -24,14 +24,14 @@ from ferlit.data.store import Store
 from ferlit.data.store.manifest import write_manifest
 from ferlit.training.record.provenance import is_finished
 from nmloss import AdaptiveNMTupleClustersLoss
+from tests.ferlit.tiny import TINY
 
 ROOT = Path(__file__).parents[3]
 TWO = ("--trainer.devices=2", "--trainer.strategy=ddp")
 JOINT = "--config=systems/2b_nm.yaml"
 SOFTMAX = "--config=systems/softmax.yaml"
 BRANCHES = "--model.init_args.branches.init_args"
-SMALL = f"{BRANCHES}.hidden=[64,32]"
-EXACT = (SMALL, f"{BRANCHES}.norm=none", "--trainer.precision=64-true", "--trainer.max_epochs=2")
+EXACT = (f"{BRANCHES}.norm=none", "--trainer.precision=64-true", "--trainer.max_epochs=2")
 SYSTEMS = pytest.mark.parametrize(("system", "unit"), [("2b_nm", 12), ("softmax", 1)])
 
 
@@ -46,7 +46,7 @@ def fit_options(store: Path, runs: Path, name: str, *options: str) -> list[str]:
         f"--data.store={store}",
         "--data.folds=4",
         "--data.num_workers=0",
-        "--model.backbone=tests.ferlit.tiny.TinyBackbone",
+        *TINY,
         f"--trainer.logger.save_dir={runs}",
         "--trainer.accelerator=cpu",
         *options,
@@ -216,7 +216,7 @@ def test_an_uneven_last_batch_leaves_nobody_waiting(store: Store, tmp_path: Path
         "--trainer.precision=bf16-mixed",
         *TWO,
     )
-    more = ("--trainer.accumulate_grad_batches=2", "--trainer.max_epochs=1", SMALL)
+    more = ("--trainer.accumulate_grad_batches=2", "--trainer.max_epochs=1")
     odd = fit_options(folder, tmp_path, "odd", *options, *more)
     finish(start(odd, torchrun=("--nproc-per-node=2",)))
     steps = batches(tmp_path, "odd")
@@ -230,7 +230,7 @@ def test_an_uneven_last_batch_leaves_nobody_waiting(store: Store, tmp_path: Path
 
 
 def test_a_terminated_fit_of_two_ends_and_says_how_to_go_on(store: Store, tmp_path: Path) -> None:
-    options = ("--trainer.max_epochs=10000", SMALL, *TWO)
+    options = ("--trainer.max_epochs=10000", *TWO)
     running = start(fit_options(store.folder, tmp_path, "long", *options))
     last = run_folder(tmp_path, "long") / "checkpoints" / "last.ckpt"
     deadline = time.monotonic() + 120

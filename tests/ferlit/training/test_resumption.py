@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ferlit.cli import main
 from ferlit.data.store import Store
+from tests.ferlit.tiny import TINY
 from tests.ferlit.training.fits import ROOT, environment
 
 EPOCHS = 4
@@ -90,6 +91,7 @@ def options(store: Path, runs: Path, workers: int, *more: str) -> list[str]:
         "--data.folds=4",
         f"--data.num_workers={workers}",
         "--model.backbone=tests.ferlit.training.stopping.Dropping",
+        *TINY[1:],
         f"--trainer.logger.save_dir={runs}",
         "--trainer.logger.init_args.name=run",
         "--trainer.accelerator=cpu",

@@ -22,6 +22,7 @@ from ferlit.data.store.identities import IDENTITIES
 from ferlit.data.store.manifest import write_manifest
 from ferlit.runs.people import PEOPLE, Split, Training
 from ferlit.runs.seen import count_seen
+from tests.ferlit.tiny import TINY
 from tests.ferlit.training.fits import fit_options
 
 
@@ -32,7 +33,7 @@ def softmax_options(store: Path, runs: Path, database: str, *more: str) -> list[
         f"--data.database={database}",
         f"--data.store={store}",
         "--data.num_workers=0",
-        "--model.backbone=tests.ferlit.tiny.TinyBackbone",
+        *TINY,
         f"--trainer.logger.save_dir={runs}",
         "--trainer.accelerator=cpu",
         "--trainer.max_epochs=1",

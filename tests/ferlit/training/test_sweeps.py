@@ -14,6 +14,7 @@ from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_com
 from ferlit.cli import main
 from ferlit.configurations import CONFIGS
 from ferlit.data.store import Store
+from tests.ferlit.tiny import TINY
 from tests.ferlit.training.fits import ROOT, environment
 
 SWEEPS = sorted((CONFIGS / "sweeps").glob("*.yaml"))
@@ -24,7 +25,7 @@ SHORT = (
     "--trainer.accelerator=cpu",
     "--data.num_workers=0",
     "--data.folds=8",
-    "--model.backbone=tests.ferlit.tiny.TinyBackbone",
+    *TINY,
 )
 
 

@@ -22,6 +22,7 @@ from ferlit.evaluation.report.features import read_features
 from ferlit.evaluation.report.page import HTML, MARKDOWN
 from ferlit.evaluation.report.study import find_study
 from ferlit.training import JointModule
+from tests.ferlit.tiny import TINY
 
 SYSTEMS = ("softmax", "2b_nm")
 FOLDS = (0, 1)
@@ -83,7 +84,7 @@ def runs(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
                 f"--data.fold={fold}",
                 "--data.folds=4",
                 "--data.num_workers=0",
-                "--model.backbone=tests.ferlit.tiny.TinyBackbone",
+                *TINY,
                 "--trainer.accelerator=cpu",
                 "--trainer.max_epochs=1",
                 "--trainer.log_every_n_steps=1",

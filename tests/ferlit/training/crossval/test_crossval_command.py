@@ -20,6 +20,7 @@ from ferlit.data.records import read_records, write_records
 from ferlit.data.store import RECORDS, Store
 from ferlit.data.store.manifest import write_manifest
 from ferlit.evaluation.tables import evaluate_images, evaluate_sequences
+from tests.ferlit.tiny import TINY
 
 ROOT = Path(__file__).parents[4]
 Results = dict[str, Any]
@@ -34,7 +35,7 @@ def crossval_options(store: Path, output: Path, *more: str) -> list[str]:
         "--data.folds=3",
         f"--data.store={store}",
         "--data.num_workers=0",
-        "--model.backbone=tests.ferlit.tiny.TinyBackbone",
+        *TINY,
         "--trainer.accelerator=cpu",
         "--trainer.max_epochs=2",
         *more,

@@ -25,7 +25,13 @@ FIRST, SECOND = "1_first", "2_second"
 CONFIG = {
     "model": {
         "class_path": "ferlit.training.ExpressionModule",
-        "init_args": {"backbone": {"class_path": "tests.ferlit.tiny.TinyBackbone"}},
+        "init_args": {
+            "backbone": {"class_path": "tests.ferlit.tiny.TinyBackbone"},
+            "branches": {
+                "class_path": "ferlit.models.OneBranch",
+                "init_args": {"hidden": [64, 32]},
+            },
+        },
     },
     "data": {
         "class_path": "ferlit.data.ExpressionDataModule",
