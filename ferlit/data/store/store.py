@@ -61,7 +61,7 @@ class Store:
         Args:
             folder: Where it lies.
             identities: Fill in the persons that the database does not name from
-                ``identities.csv``, where there is one (see `ferlit.data.identities`).
+                ``identities.csv``, where there is one (see `ferlit.data.store.identities`).
 
         Raises:
             DataError: there is none, or its table of identities is wrong.
