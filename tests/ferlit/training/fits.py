@@ -21,6 +21,7 @@ def fit_options(store: Path, runs: Path, *more: str) -> list[str]:
         "--data.tuples_per_batch=6",
         "--model.lr_scheduler.T_max=60",  # so that a fit may stop early and go on
         *TINY,
+        "--model.optimizer.lr=0.03",  # so that the first epoch is better than the last
         f"--trainer.logger.save_dir={runs}",
         "--trainer.accelerator=cpu",
         *more,

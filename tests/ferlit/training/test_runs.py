@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -306,7 +307,7 @@ def test_a_run_without_a_checkpoint_does_not_go_on_from_another_run(
     options = fit_options(store.folder, run.parent.parent, interrupt)
     assert main(options) == 130
     assert capsys.readouterr().err.endswith(
-        f"interrupted; to go on:\n  ferlit {' '.join(options)}\n"
+        f"interrupted; to go on:\n  ferlit {shlex.join(options)}\n"
     )
 
 

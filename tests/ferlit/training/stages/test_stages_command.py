@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -103,7 +104,7 @@ def chain(plan: Path, store: Store, tmp_path_factory: pytest.TempPathFactory) ->
 
 def test_an_interrupted_chain_ends_its_fit_and_says_how_to_go_on(chain: Interrupted) -> None:
     assert chain.code == 130
-    assert f"interrupted; to go on:\n  ferlit {' '.join(chain.options)}" in chain.errors
+    assert f"interrupted; to go on:\n  ferlit {shlex.join(chain.options)}" in chain.errors
     assert "interrupted; to go on:" in (chain.output / SECOND / "fit.log").read_text()
     assert "finished" in json.loads(chain.first_run)
 
