@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from ferlit.data.datamodule import ExpressionDataModule
+from ferlit.data.loading.datamodule import ExpressionDataModule
 from ferlit.runs.folder import CONFIG, SPLIT_TABLE, read_checkpoint, read_config, run_around
 from ferlit.runs.record import read_run
 

@@ -23,7 +23,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from ferlit.configurations import find_config
-from ferlit.data.datamodule import ExpressionDataModule
+from ferlit.data.loading.datamodule import ExpressionDataModule
 from ferlit.errors import FerlitError, UsageError
 from ferlit.options import option_values, without_option
 from ferlit.runs.folder import (

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ferlit.data.datamodule import ExpressionDataModule
-from ferlit.data.preprocessing import PREPROCESSING
+from ferlit.data.loading.datamodule import ExpressionDataModule
+from ferlit.data.loading.preprocessing import PREPROCESSING
 from ferlit.errors import DataError, FerlitError, UsageError
 from ferlit.runs.folder import CHECKPOINTS, CONFIG, LAST, SPLIT_TABLE, read_config
 from ferlit.runs.record import RUN, is_finished
