@@ -19,9 +19,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ferlit.data.detection import Detector, Found, is_plausible
-from ferlit.data.detection.mediapipe import MediaPipeDetector
-from ferlit.data.detection.models import model_files
+from ferlit.data.faces.detection import Detector, Found, is_plausible
+from ferlit.data.faces.detection.mediapipe import MediaPipeDetector
+from ferlit.data.faces.detection.models import model_files
 from ferlit.data.synthetic import Person, Pose, draw_face
 
 Picture = NDArray[np.uint8]

@@ -24,7 +24,7 @@ from rich.console import Console
 from torch import Tensor
 
 from ferlit.data.databases import find_database
-from ferlit.data.dataset import Batch
+from ferlit.data.loading.dataset import Batch
 from ferlit.data.preparation import prepare_store
 from ferlit.data.synthetic import write_ckplus
 from ferlit.models import Output

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 import torch
 
-from ferlit.data.preprocessing import Preprocessing
+from ferlit.data.loading.preprocessing import Preprocessing
 from ferlit.data.store import Store
 from ferlit.data.synthetic import Person, Pose, draw_face
 from ferlit.errors import DataError, FerlitError

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
+from ferlit.data.loading.transforms import FaceTransform
 from ferlit.data.store import Store
-from ferlit.data.transforms import FaceTransform
 
 
 def main(folder: Path) -> None:

@@ -18,11 +18,11 @@ import numpy as np
 
 from ferlit.data.databases.base import Database
 from ferlit.data.databases.folder import read_folder
-from ferlit.data.images import read_image
-from ferlit.data.landmarks import read_landmarks, select_49
+from ferlit.data.faces.landmarks import read_landmarks, select_49
+from ferlit.data.faces.registration import register
+from ferlit.data.media.images import read_image
 from ferlit.data.preparation import prepare_store
 from ferlit.data.records import EXPRESSIONS
-from ferlit.data.registration import register
 from ferlit.data.synthetic import Person, Pose, draw_face
 
 SHRINK = 0.375

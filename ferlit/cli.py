@@ -21,10 +21,10 @@ COMMANDS = {
     "validate": ("evaluate a run (its folder, or a checkpoint) on the validation split", _FIT),
     "test": ("evaluate a run (its folder, or a checkpoint) on the test split", _FIT),
     "predict": ("write the probabilities that a run gives all images", _FIT),
-    "prepare": ("turn a database into a prepared store", "ferlit.data.cli:main"),
+    "prepare": ("turn a database into a prepared store", "ferlit.data.preparation.command:main"),
     "identities": (
         "name the persons of a store whose database does not",
-        "ferlit.data.identities.cli:main",
+        "ferlit.data.identities.command:main",
     ),
     "stages": (
         "train in stages, each from the weights of the one before",

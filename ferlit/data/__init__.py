@@ -4,12 +4,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ferlit.data.datamodule import ExpressionDataModule
-    from ferlit.data.tuples import TupleDataModule
+    from ferlit.data.loading.datamodule import ExpressionDataModule
+    from ferlit.data.loading.tuples import TupleDataModule
 
 __all__ = ["ExpressionDataModule", "TupleDataModule"]
 
-_MODULES = {"ExpressionDataModule": "datamodule", "TupleDataModule": "tuples"}
+_MODULES = {"ExpressionDataModule": "loading.datamodule", "TupleDataModule": "loading.tuples"}
 
 
 def __getattr__(name: str) -> Any:

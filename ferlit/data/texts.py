@@ -6,7 +6,10 @@ become the same person.
 
 import unicodedata
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
+from collections.abc import Iterator
 from pathlib import Path
+
+import pandas as pd
 
 from ferlit.errors import DataError
 
@@ -18,6 +21,7 @@ _MARKS = (
     (BOM_UTF16_BE, "utf-16"),
     (BOM_UTF8, "utf-8-sig"),
 )
+_CHUNK = 2048  # rows of a CSV file that are read at a time
 
 
 def encoding_of(path: Path) -> str:
@@ -75,6 +79,79 @@ def wrong_encoding(path: Path) -> DataError:
                     f"{path}: line {number} has the byte 0x{byte:02X}, which is not UTF-8; {remedy}"
                 )
     return DataError(f"{path}: the file is not UTF-8; {remedy}")
+
+
+def csv_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """The rows of a CSV file as texts, in the order that ``file.csv#k`` counts them.
+
+    Args:
+        path: The file. Spaces around the names in its header do not matter.
+        columns: The columns to yield.
+
+    Yields:
+        The values of a row.
+
+    Raises:
+        DataError: the file cannot be read, is in an encoding that it does not tell (see
+            `encoding_of`), or lacks a column or has it twice.
+    """
+    header = csv_header(path)
+    missing = [column for column in columns if column not in header]
+    if missing:
+        raise DataError(f"{path}: there is no column {' and no column '.join(missing)}")
+    if twice := [column for column in columns if header.count(column) > 1]:
+        raise DataError(
+            f"{path}: the column {' and the column '.join(twice)} is there more than once; keep "
+            "the one that is right"
+        )
+    try:
+        with pd.read_csv(
+            path,
+            dtype=str,
+            index_col=False,
+            keep_default_na=False,
+            encoding=encoding_of(path),
+            usecols=lambda column: column.strip() in columns,
+            chunksize=_CHUNK,
+        ) as chunks:
+            for chunk in chunks:
+                chunk.columns = chunk.columns.str.strip()
+                rows = chunk[list(columns)].fillna("")
+                yield from zip(*(rows[column].str.strip() for column in columns), strict=True)
+    except UnicodeDecodeError as error:
+        raise wrong_encoding(path) from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: the CSV file cannot be read ({error})") from error
+
+
+def csv_header(path: Path) -> list[str]:
+    """The names of a CSV file's columns.
+
+    Raises:
+        DataError: the file cannot be read.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "icml_face_data.csv")
+    ...     _ = path.write_text("emotion, Usage, pixels")
+    ...     csv_header(path)
+    ['emotion', 'Usage', 'pixels']
+    """
+    try:
+        # As a row: pandas gives columns of the same name different ones.
+        header = pd.read_csv(
+            path,
+            nrows=1,
+            header=None,
+            dtype=str,
+            keep_default_na=False,
+            encoding=encoding_of(path),
+        )
+    except UnicodeDecodeError as error:
+        raise wrong_encoding(path) from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: the CSV file cannot be read ({error})") from error
+    return [str(name).strip() for name in header.iloc[0]]
 
 
 def composed(text: str) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ImageOps
 
-from ferlit.data.pictures import opened_picture
+from ferlit.data.media.pictures import opened_picture
 from ferlit.inference.recogniser import Face
 
 _LEAST_SIDE = 320  # of a picture that is drawn into: a label needs room

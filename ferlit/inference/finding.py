@@ -8,9 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ferlit.data.detection import Detector, is_plausible
-from ferlit.data.faces import make_face
-from ferlit.data.landmark_sources import make_detector
+from ferlit.data.faces.detection import Detector, is_plausible, make_detector
+from ferlit.data.faces.maker import make_face
 from ferlit.errors import DataError, UsageError
 
 logger = logging.getLogger(__name__)
@@ -36,7 +35,7 @@ def choose_finder(trained_with: str, wanted: str | None = None) -> str:
     would get a label even if there is none in it.
 
     Args:
-        trained_with: See `ferlit.data.preprocessing.Preprocessing`.
+        trained_with: See `ferlit.data.loading.preprocessing.Preprocessing`.
         wanted: "mediapipe", "dlib", or "none" where the pictures are cropped faces.
 
     Returns:
@@ -90,7 +89,7 @@ class FaceFinder:
 
         Args:
             landmarks: The choice.
-            models: See `ferlit.data.landmark_sources.make_detector`.
+            models: See `ferlit.data.faces.detection.make_detector`.
 
         Raises:
             DataError: the models cannot be had, or dlib is not installed.

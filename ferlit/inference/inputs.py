@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ferlit.data.depth import eight_bits
-from ferlit.data.images import read_image
-from ferlit.data.pictures import decode, grey_of
+from ferlit.data.media.depth import eight_bits
+from ferlit.data.media.images import read_image
+from ferlit.data.media.pictures import decode, grey_of
 from ferlit.errors import DataError
 
 Input = Path | str | bytes | Image.Image | NDArray[Any]

@@ -2,27 +2,8 @@
 
 from collections.abc import Sequence
 
-_RESEARCH = "research only, not for commercial use; by a signed agreement"
-_FER2013 = (
-    "published for a competition on Kaggle; the pictures were found on the web, and the rights are "
-    "with their owners"
-)
-LICENCES = {
-    "ckplus": _RESEARCH,
-    "ck48": f"as CK+, from which it was cut: {_RESEARCH}",
-    "mmi": _RESEARCH,
-    "sfew": f"{_RESEARCH}; frames of films, whose rights are with their owners",
-    "multipie": "research only, by a licence of Carnegie Mellon University",
-    "fer2013": _FER2013,
-    "ferplus": f"labels: MIT; pictures: those of FER2013, {_FER2013}",
-    "rafdb": _RESEARCH,
-    "affectnet": _RESEARCH,
-    "jaffe": "research only, not for commercial use",
-    "kdef": "research only, not for commercial use",
-    "oulu_casia": _RESEARCH,
-    "synthetic": "drawn by ferlit; MIT, as ferlit",
-}
-_OWN = "your own data: you know their terms"
+from ferlit.data.databases import DATABASES
+from ferlit.data.databases.base import OWN_DATA
 
 
 def licence_of(database: str) -> str:
@@ -31,7 +12,7 @@ def licence_of(database: str) -> str:
     >>> licence_of("jaffe")
     'research only, not for commercial use'
     """
-    return LICENCES.get(database, _OWN)
+    return DATABASES[database].licence if database in DATABASES else OWN_DATA
 
 
 def licence_note(databases: Sequence[str]) -> str:

@@ -11,8 +11,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ferlit.data.flatness import FlatFaceError
-from ferlit.data.preprocessing import flip_averaged
+from ferlit.data.faces.flatness import FlatFaceError
+from ferlit.data.loading.preprocessing import flip_averaged
 from ferlit.data.records import SequenceRule
 from ferlit.errors import DataError
 from ferlit.inference.classifiers.loading import Classifier, load_classifier
@@ -68,7 +68,7 @@ class Recogniser:
         FerlitError: the file is no model, or the landmark models cannot be had.
         UsageError: there is no such device, or no such kind of landmarks.
 
-    >>> from ferlit.data.preprocessing import Preprocessing
+    >>> from ferlit.data.loading.preprocessing import Preprocessing
     >>> from ferlit.inference.classifiers.checkpoint import ModuleClassifier
     >>> from ferlit.training import ExpressionModule
     >>> untrained = ModuleClassifier(ExpressionModule(["anger", "happiness"]), Preprocessing())

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ferlit.data.images import UnreadableImageError
-from ferlit.data.video_files import is_video
-from ferlit.data.video_plan import Plan, plan_of
-from ferlit.data.videos import VideoFrame, read_frames
+from ferlit.data.media.errors import UnreadableImageError
+from ferlit.data.media.video_files import is_video
+from ferlit.data.media.video_plan import Plan, plan_of
+from ferlit.data.media.videos import VideoFrame, read_frames
 
 
 def read_video(source: Path | int) -> Iterator[VideoFrame]:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 
 from ferlit.archives import check_archive
-from ferlit.data.manifest import checksum
-from ferlit.data.preprocessing import Preprocessing
+from ferlit.data.loading.preprocessing import Preprocessing
+from ferlit.data.store.manifest import checksum
 from ferlit.errors import DataError
 from ferlit.files import whole_file
 from ferlit.locks import owned

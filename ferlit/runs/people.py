@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ferlit.data.datamodule import ExpressionDataModule
+from ferlit.data.loading.datamodule import ExpressionDataModule
 from ferlit.errors import DataError
 from ferlit.runs.checkpoints import read_checkpoint
 from ferlit.runs.folder import RunFolder

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ferlit.data.datamodule import ExpressionDataModule
+from ferlit.data.loading.datamodule import ExpressionDataModule
 from ferlit.errors import FerlitError
 from ferlit.runs.people import Hashes, Split, Training, hash_each
 

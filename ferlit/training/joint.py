@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from ferlit.data.dataset import Batch
+from ferlit.data.loading.dataset import Batch
 from ferlit.errors import FerlitError, UsageError
 from ferlit.models import Output, TwoBranch
 from ferlit.training.modules import ExpressionModule

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
-from ferlit.data.datamodule import ExpressionDataModule
-from ferlit.data.dataset import Batch
-from ferlit.data.preprocessing import PREPROCESSING, flip_averaged
+from ferlit.data.loading.datamodule import ExpressionDataModule
+from ferlit.data.loading.dataset import Batch
+from ferlit.data.loading.preprocessing import PREPROCESSING, flip_averaged
 from ferlit.data.records import SequenceRule
 from ferlit.errors import FerlitError, UsageError
 from ferlit.evaluation.metrics import Predictions, SequenceAccuracy

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ferlit.data.dataset import Batch
+from ferlit.data.loading.dataset import Batch
 
 TargetRule = Literal["", "probability", "crossentropy", "multi_target"]
 

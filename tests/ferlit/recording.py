@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from ferlit.data.dataset import Batch
+from ferlit.data.loading.dataset import Batch
 
 
 class RecordBatches(Callback):

@@ -26,6 +26,11 @@ TABLES = 1e-5  # their numbers are rounded
 TRAINED = 1e-3  # epochs of training, on another processor
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
 WHERE = ("checkpoint", "folder")  # paths in what an evaluation says
+# Rooms inside the package that no file names, by where they are now.
+ROOMS = {
+    "ferlit.data.faces.detection": "ferlit.data.faces.detection",
+    "ferlit.data.synthetic.trees": "ferlit.data.databases.trees",
+}
 OF_ITS_OWN = ("- report: ", "| model.pt2 |")  # lines with a date, or a checksum of a new file
 
 
@@ -194,7 +199,8 @@ def test_the_sampler_draws_the_same() -> None:
 
 def test_every_public_name_is_there() -> None:
     for module, names in expected("names").items():
-        gone = [name for name in names if not hasattr(import_module(module), name)]
+        present = import_module(ROOMS.get(module, module))
+        gone = [name for name in names if not hasattr(present, name)]
         assert gone == [], module
 
 

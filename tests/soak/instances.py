@@ -17,10 +17,10 @@ from PIL import Image
 from ferlit.cli import main
 from ferlit.configurations import find_config
 from ferlit.data.databases import DATABASES
-from ferlit.data.images import read_image
-from ferlit.data.landmarks import read_landmarks
-from ferlit.data.manifest import verify
+from ferlit.data.faces.landmarks import read_landmarks
+from ferlit.data.media.images import read_image
 from ferlit.data.store import Store
+from ferlit.data.store.manifest import verify
 from ferlit.data.synthetic import write_ckplus
 from ferlit.errors import FerlitError
 from ferlit.inference.classifiers.loading import load_classifier

@@ -16,9 +16,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ferlit.data.databases import DATABASES
-from ferlit.data.manifest import MANIFEST, verify
 from ferlit.data.preparation import prepare_store
 from ferlit.data.store import Store
+from ferlit.data.store.manifest import MANIFEST, verify
 from ferlit.data.synthetic import write_ckplus
 from ferlit.errors import DataError
 
@@ -27,10 +27,11 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import sys, time
 from ferlit.cli import main
-from ferlit.data import faces, parts, workers
+from ferlit.data.faces import maker
+from ferlit.data.preparation import parts, workers
 
-read_image = faces.read_image
-faces.read_image = lambda *arguments: (time.sleep(0.01), read_image(*arguments))[1]
+read_image = maker.read_image
+maker.read_image = lambda *arguments: (time.sleep(0.01), read_image(*arguments))[1]
 
 if __name__ == "__main__":
     parts._PART, parts._CHUNK, workers._LEAST_SHARE = 16, 4, 16

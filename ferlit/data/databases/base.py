@@ -1,7 +1,7 @@
 """What a reader of a database is."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ferlit.data.databases.counts import Published, check_counts
 from ferlit.data.databases.leftovers import left_over
+from ferlit.data.faces.landmarks import landmarks_below
 from ferlit.data.reasons import list_kinds
 from ferlit.data.records import (
     EXPRESSIONS,
@@ -22,6 +23,8 @@ from ferlit.data.records import (
 from ferlit.errors import DataError, UsageError
 from ferlit.locks import owned
 
+RESEARCH_ONLY = "research only, not for commercial use; by a signed agreement"
+OWN_DATA = "your own data: you know their terms"
 _MOST_FOLDERS = 1000  # that are looked into for what lies there instead of a database
 
 
@@ -46,7 +49,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Database:
-    """A facial expression database and how it is read.
+    """A facial expression database, how it is read, and what the user has chosen about it.
 
     Args:
         name: Its name on the command line.
@@ -56,107 +59,53 @@ class Database:
             `ferlit.data.records`); it raises `DataError` where the folder does not hold this
             database, and lists a single file that it cannot read as unread.
         layout: The expected layout in one line, for error messages.
-        is_aligned: Whether the images are small aligned faces that need no registration; where an
-            option decides, a function of the options.
+        licence: On what terms it may be used, in a few words; its agreement decides.
+        is_aligned: Whether the images are small aligned faces that need no registration.
         has_identities: Whether the records name the persons.
+        read_landmarks: From the root and a name in the record table to the landmarks that come with
+            an image; a function that other processes can import.
         sequence_rule: How the images of a sequence vote: "max" or "mean".
-        published: The published counts with the options at their defaults, where there are some;
-            or a function from the options to them.
+        published: The published counts, each for certain values of the options.
         options: What the user may choose.
+        values: What the user has chosen, see `with_options`.
+        vary: Where options decide about other fields: from the database with the user's values to
+            the one whose fields fit them.
         create: Writes the database into a folder that does not exist, where it can be made.
-        target_rule: Where several people judged each face: from the options to what training does
-            with their judgements, "probability", "crossentropy" or "multi_target" (see
-            `ferlit.data.databases.ferplus_votes`); "" where it learns the labels.
-        unused: Patterns of pictures and videos that belong to the database and are left out by its
-            protocol or an option, see `ferlit.data.databases.leftovers`; a function of the options
-            where one decides. All others that no record takes are unread.
+        target_rule: Where several people judged each face, what training does with their
+            judgements: "probability", "crossentropy" or "multi_target" (see
+            `ferlit.data.databases.ferplus.votes`); "" where it learns the label.
         targets: From the root, the names of images, and the options, to their (n, K) targets.
+        unused: Patterns of pictures and videos that belong to the database and are left out by its
+            protocol or an option, see `ferlit.data.databases.leftovers`. All others that no record
+            takes are unread.
     """
 
     name: str
     classes: tuple[str, ...]
     reader: Callable[..., pd.DataFrame]
     layout: str
-    is_aligned: bool | Callable[[Mapping[str, Any]], bool] = False
+    licence: str = OWN_DATA
+    is_aligned: bool = False
     has_identities: bool = True
+    read_landmarks: Callable[[Path, str], NDArray[np.float64]] = landmarks_below
     sequence_rule: SequenceRule = "max"
-    published: Published | Callable[[Mapping[str, Any]], Published] | None = None
+    published: tuple[Published, ...] = ()
     options: tuple[Option, ...] = ()
+    values: Mapping[str, Any] = field(default_factory=dict)
+    vary: Callable[["Database"], "Database"] | None = None
     create: Callable[..., None] | None = None
-    unused: tuple[str, ...] | Callable[[Mapping[str, Any]], tuple[str, ...]] = ()
-    target_rule: Callable[[Mapping[str, Any]], str] | None = None
+    target_rule: str = ""
     targets: Callable[..., NDArray[np.float32]] | None = None
+    unused: tuple[str, ...] = ()
 
-    def read(self, root: Path, options: Mapping[str, Any] | None = None) -> pd.DataFrame:
-        """Read and validate the record table of the copy below ``root``.
-
-        Args:
-            root: The folder.
-            options: Values for some of the options.
+    def with_options(self, given: Mapping[str, Any] | None) -> "Database":
+        """The database with other values of some options.
 
         Raises:
-            DataError: the folder is missing, is not this database, breaks its rules, or an option
-                is unknown or has a value that is not among its choices.
-        """
-        source = f"{self.name} at {root}"
-        chosen = self.chosen(options or {})
-        if not root.exists() and self.create is not None:
-            with owned(root, "drawing it"):
-                if not root.exists():  # nobody else has by now
-                    self.create(root, **chosen)
-        if not root.is_dir():
-            what = "is a file, not a folder" if root.exists() else "does not exist"
-            raise DataError(f"{source}: this folder {what}; expected: {self.layout}")
-        if not any(root.iterdir()):
-            raise DataError(f"{source}: this folder is empty; expected: {self.layout}")
-        unused = self.unused(chosen) if callable(self.unused) else self.unused
-        try:
-            records = self.reader(root, **chosen)
-        except UsageError:
-            raise
-        except DataError as error:
-            lines = list_kinds(left_over(root, (), {}, unused, most=_MOST_FOLDERS))
-            raise DataError("\n  ".join([str(error), *lines])) from error
-        used = [*records["image"], *records["landmarks"]]
-        add_unread(records, left_over(root, used, unread_files(records), unused))
-        records = validate_records(records, self.classes or EXPRESSIONS, source)
-        published = self._published(chosen)
-        if published is not None:
-            check_counts(records, published, self.name)
-        return records
-
-    def needs_registration(self, options: Mapping[str, Any] | None = None) -> bool:
-        """Whether the faces must be found and registered."""
-        if callable(self.is_aligned):
-            return not self.is_aligned(self.chosen(options or {}))
-        return not self.is_aligned
-
-    def rule_of_targets(self, options: Mapping[str, Any] | None = None) -> str:
-        """What training does with the judgements of several people; "" where it learns labels."""
-        return self.target_rule(self.chosen(options or {})) if self.target_rule else ""
-
-    def read_targets(
-        self, root: Path, images: Sequence[str], options: Mapping[str, Any] | None = None
-    ) -> NDArray[np.float32] | None:
-        """(n, K) what several people saw in the images, where training learns that."""
-        if self.targets is None or not self.rule_of_targets(options):
-            return None
-        return self.targets(root, images, **self.chosen(options or {}))
-
-    def _published(self, chosen: Mapping[str, Any]) -> Published | None:
-        if callable(self.published):
-            return self.published(chosen)
-        is_usual = all(chosen[option.name] == option.default for option in self.options)
-        return self.published if is_usual else None
-
-    def chosen(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The values of all options, the defaults where none is given.
-
-        Raises:
-            DataError: an option is unknown or has a value that is not among its choices.
+            UsageError: an option is unknown or has a value that is not among its choices.
         """
         known = {option.name: option for option in self.options}
-        for name, value in given.items():
+        for name, value in (given or {}).items():
             if name not in known:
                 names = ", ".join(known) or "none"
                 raise UsageError(f"{self.name}: unknown option {name!r}; known are {names}")
@@ -165,4 +114,66 @@ class Database:
                 raise UsageError(
                     f"{self.name}: {name}={value!r}; known are {', '.join(map(str, choices))}"
                 )
-        return {name: given.get(name, option.default) for name, option in known.items()}
+        database = replace(self, values={**self.values, **(given or {})})
+        return self.vary(database) if self.vary else database
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The values of all options where the user chooses none."""
+        return {option.name: option.default for option in self.options}
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """The values of all options."""
+        return self.defaults | dict(self.values)
+
+    @property
+    def counts(self) -> Published | None:
+        """The published counts for the values of the options, where there are some."""
+        fitting = (
+            each for each in self.published if self.defaults | dict(each.options) == self.chosen
+        )
+        return next(fitting, None)
+
+    def read(self, root: Path, options: Mapping[str, Any] | None = None) -> pd.DataFrame:
+        """Read and validate the record table of the copy below ``root``.
+
+        Args:
+            root: The folder.
+            options: Values for some of the options, see `with_options`.
+
+        Raises:
+            DataError: the folder is missing, is not this database or breaks its rules.
+            UsageError: an option is unknown or has a value that is not among its choices.
+        """
+        if options:
+            return self.with_options(options).read(root)
+        source = f"{self.name} at {root}"
+        if not root.exists() and self.create is not None:
+            with owned(root, "drawing it"):
+                if not root.exists():  # nobody else has by now
+                    self.create(root, **self.chosen)
+        if not root.is_dir():
+            what = "is a file, not a folder" if root.exists() else "does not exist"
+            raise DataError(f"{source}: this folder {what}; expected: {self.layout}")
+        if not any(root.iterdir()):
+            raise DataError(f"{source}: this folder is empty; expected: {self.layout}")
+        try:
+            records = self.reader(root, **self.chosen)
+        except UsageError:
+            raise
+        except DataError as error:
+            lines = list_kinds(left_over(root, (), {}, self.unused, most=_MOST_FOLDERS))
+            raise DataError("\n  ".join([str(error), *lines])) from error
+        used = [*records["image"], *records["landmarks"]]
+        add_unread(records, left_over(root, used, unread_files(records), self.unused))
+        records = validate_records(records, self.classes or EXPRESSIONS, source)
+        if self.counts is not None:
+            check_counts(records, self.counts, self.name)
+        return records
+
+    def read_targets(self, root: Path, images: Sequence[str]) -> NDArray[np.float32] | None:
+        """(n, K) what several people saw in the images, where training learns that."""
+        if self.targets is None or not self.target_rule:
+            return None
+        return self.targets(root, images, **self.chosen)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ferlit.data.databases.base import Database
+from ferlit.data.databases.base import RESEARCH_ONLY, Database
 from ferlit.data.databases.ckplus import CKPLUS, PUBLISHED
 from ferlit.data.databases.listing import below, image_files, is_stray, nothing_read
 from ferlit.data.records import EXPRESSIONS, canonical_expression, record_table
@@ -128,7 +128,8 @@ CK48 = Database(
     classes=CKPLUS.classes,
     reader=read_ck48,
     layout="the folders anger, contempt, ... with images such as S010_004_00000017.png",
+    licence=f"as CK+, from which it was cut: {RESEARCH_ONLY}",
     is_aligned=True,
     sequence_rule="max",
-    published=PUBLISHED,
+    published=(PUBLISHED,),
 )

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -28,6 +28,7 @@ class Published:
         subjects: Persons; 0 where they are not told.
         expressions: By expression; those left out are not compared.
         splits: By official split; those left out are not compared.
+        options: Values of the reader's options with which it holds that; defaults are left out.
     """
 
     unit: Literal["images", "sequences"]
@@ -35,6 +36,7 @@ class Published:
     subjects: int = 0
     expressions: Mapping[str, int] = field(default_factory=dict)
     splits: Mapping[str, int] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def check_counts(records: pd.DataFrame, published: Published, name: str) -> str:

@@ -19,9 +19,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from ferlit.data.databases.affectnet.lists import landmarks_of
 from ferlit.data.databases.base import Database, Option
 from ferlit.data.databases.folder import SPLIT_NAMES
 from ferlit.data.databases.listing import file_below, nothing_read
+from ferlit.data.places import row_of
 from ferlit.data.records import COLUMNS, canonical_expression, record_table
 from ferlit.data.texts import composed, read_text
 from ferlit.errors import ContradictionError, DataError
@@ -83,7 +85,7 @@ def read_csv_table(root: Path, *, table: str = "records.csv") -> pd.DataFrame:
         except ContradictionError:
             raise
         except DataError as error:
-            unread[f"{table}#{number}"] = str(error)
+            unread[row_of(table, number)] = str(error)
         else:
             images[str(row["image"])] = number, row
             rows.append(row)
@@ -179,5 +181,6 @@ CSV_TABLE = Database(
     classes=(),
     reader=read_csv_table,
     layout="records.csv with at least the columns image and expression",
+    read_landmarks=landmarks_of,  # the rows of AffectNet's lists, too
     options=(Option("table", "records.csv", "the CSV file, below the root"),),
 )

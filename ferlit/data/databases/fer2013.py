@@ -21,15 +21,10 @@ import pandas as pd
 from ferlit.data.databases.base import Database
 from ferlit.data.databases.counts import Published
 from ferlit.data.databases.folder import SPLIT_NAMES, has_pictures
-from ferlit.data.databases.listing import (
-    below,
-    image_files,
-    is_stray,
-    nothing_read,
-    warn_of_unused,
-)
-from ferlit.data.images import csv_header, csv_rows
+from ferlit.data.databases.listing import below, image_files, is_stray, nothing_read, warn_of_unused
+from ferlit.data.places import row_of
 from ferlit.data.records import EXPRESSIONS, SPLITS, canonical_expression, record_table
+from ferlit.data.texts import csv_header, csv_rows
 from ferlit.errors import ContradictionError, DataError
 
 # The expressions by their code in the CSV files.
@@ -124,7 +119,7 @@ def _rows_with_usage(path: Path, root: Path, unread: _Unread) -> Iterator[_Row]:
     rows = list(csv_rows(path, ("emotion", "Usage")))
     _check_codes(path, (emotion for emotion, _ in rows))
     for row, (emotion, usage) in enumerate(rows):
-        image = f"{below(root, path)}#{row}"
+        image = row_of(below(root, path), row)
         if usage not in USAGES:
             unread[image] = f"the Usage {usage[:40]!r}; known are {', '.join(USAGES)}"
         elif emotion not in _CODES:
@@ -152,7 +147,7 @@ def _challenge_rows(path: Path, root: Path, unread: _Unread) -> Iterator[_Row]:
         if is_labelled:
             _check_codes(path, texts)
         for row, text in enumerate(texts):
-            image = f"{below(root, path)}#{row}"
+            image = row_of(below(root, path), row)
             if is_labelled and text not in _CODES:
                 unread[image] = _unknown_emotion(text)
                 continue
@@ -234,7 +229,11 @@ FER2013 = Database(
     classes=tuple(name for name in EXPRESSIONS if name in CODES),
     reader=read_fer2013,
     layout=_LAYOUT,
+    licence=(
+        "published for a competition on Kaggle; the pictures were found on the web, and the rights "
+        "are with their owners"
+    ),
     is_aligned=True,
     has_identities=False,
-    published=PUBLISHED,
+    published=(PUBLISHED,),
 )

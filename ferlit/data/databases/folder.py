@@ -18,6 +18,7 @@ import pandas as pd
 
 from ferlit.data.databases.base import Database, Option
 from ferlit.data.databases.listing import IMAGES, below, image_files, is_stray, nothing_read
+from ferlit.data.places import MARK
 from ferlit.data.records import EXPRESSIONS, canonical_expression, record_table
 from ferlit.errors import DataError, UsageError
 
@@ -113,7 +114,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 def _told(path: Path, name: str, pattern: re.Pattern[str] | None) -> dict[str, str | int]:
     """Identity, sequence and frame, as far as the pattern has them."""
-    if "#" in name:
+    if MARK in name:
         raise DataError('the path has a "#", which stands for a row or frame; rename the file')
     if not path.as_posix().isprintable():
         raise DataError("the path has characters that are not printable; rename the file")

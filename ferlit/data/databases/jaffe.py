@@ -97,5 +97,6 @@ JAFFE = Database(
     classes=tuple(name for name in EXPRESSIONS if name in CODES.values()),
     reader=read_jaffe,
     layout=_LAYOUT,
-    published=PUBLISHED,
+    licence="research only, not for commercial use",
+    published=(PUBLISHED,),
 )

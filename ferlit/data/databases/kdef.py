@@ -120,7 +120,8 @@ KDEF = Database(
     classes=tuple(name for name in EXPRESSIONS if name in CODES.values()),
     reader=read_kdef,
     layout="the folder KDEF with pictures such as AF01/AF01AFS.JPG",
+    licence="research only, not for commercial use",
     unused=("*[AB][FM][0-9][0-9]/*", "*AKDEF/*"),
-    published=PUBLISHED,
+    published=(PUBLISHED,),
     options=(Option("angle", "S", "the angle of the camera", choices=(*ANGLES, "all")),),
 )

@@ -12,8 +12,9 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from ferlit.data.databases.listing import below, is_stray, text_of
-from ferlit.data.kinds import KINDS, Kind, kind_of_content, kind_of_name, not_read, read_head
-from ferlit.data.pictures import is_read
+from ferlit.data.media.kinds import KINDS, Kind, kind_of_content, kind_of_name, not_read, read_head
+from ferlit.data.media.pictures import is_read
+from ferlit.data.places import Place
 
 _ELSEWHERE = "a picture that no record takes from there"
 _MOST_NAMES = 20  # of a folder; of more, the folder is named
@@ -79,7 +80,7 @@ def _is_picture(name: str) -> bool:
 
 def _files(names: Iterable[str]) -> set[str]:
     """The files of some names; "#" stands for a row or frame, or is part of a name."""
-    return {file for name in names if name for file in (name, name.partition("#")[0])}
+    return {file for name in names if name for file in (name, Place.parse(name).file)}
 
 
 def _is_unused(file: str, reason: str, unused: Collection[str]) -> bool:

@@ -1,17 +1,16 @@
 """Files of a database: in order, without what systems leave there, and never outside the root."""
 
 import logging
-import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
-from ferlit.data.kinds import KINDS
+from ferlit.data.media.kinds import KINDS
+from ferlit.data.places import Place, is_row
 from ferlit.errors import DataError
 
 # Also of kinds that are not read, so that such a picture is dropped by name and not passed over.
 IMAGES = frozenset(ending for ending, kind in KINDS.items() if kind.group == "picture")
-_ROW = re.compile(r"\.\w+#\d+$", re.ASCII)
 _STRAYS = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 _MOST_REASONS = 3
 logger = logging.getLogger(__name__)
@@ -33,7 +32,7 @@ def is_image(name: str) -> bool:
     >>> [is_image(name) for name in ("a.PNG", "list.csv#7", "list.csv", "Sessions/1", "1/a.avi")]
     [True, True, False, False, False]
     """
-    return PurePosixPath(name).suffix.lower() in IMAGES or _ROW.search(name) is not None
+    return PurePosixPath(name).suffix.lower() in IMAGES or is_row(name)
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -68,7 +67,7 @@ def file_below(root: Path, name: str) -> str:
 
     Args:
         root: The database's folder.
-        name: The file below it; what follows a "#" is a row or frame of it.
+        name: The file below it; it may be a place in one (see `ferlit.data.places`).
 
     Returns:
         The name as a posix path.
@@ -81,7 +80,8 @@ def file_below(root: Path, name: str) -> str:
         ...
     ferlit.errors.DataError: '../secret.png' leads out of the database's folder
     """
-    file, has_place, place = name.partition("#")
+    place = Place.parse(name)
+    file = place.file
     path = PurePosixPath(file)
     if path.is_absolute() or Path(file).is_absolute() or ".." in path.parts:
         raise DataError(f"{name!r} leads out of the database's folder")
@@ -89,7 +89,7 @@ def file_below(root: Path, name: str) -> str:
     for form in (file, *(unicodedata.normalize(kind, file) for kind in ("NFC", "NFD"))):
         try:
             if (root / form).is_file():
-                return PurePosixPath(form).as_posix() + has_place + place
+                return str(place._replace(file=PurePosixPath(form).as_posix()))
         except (OSError, ValueError):  # too long, or with characters that no file name has
             pass
     raise DataError(f"there is no file {name[:200]!r}")

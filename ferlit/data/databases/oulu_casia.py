@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ferlit.data.databases.base import Database, Option
+from ferlit.data.databases.base import RESEARCH_ONLY, Database, Option
 from ferlit.data.databases.counts import Published
 from ferlit.data.databases.listing import below, image_files, is_stray, nothing_read
 from ferlit.data.records import canonical_expression, record_table
@@ -141,9 +141,10 @@ OULU_CASIA = Database(
     classes=CLASSES,
     reader=read_oulu_casia,
     layout="the folder OriginalImg with images such as VL/Strong/P001/Anger/000.jpeg",
+    licence=RESEARCH_ONLY,
     unused=("*VL/*", "*NI/*", "*PreProcess*"),
     sequence_rule="max",
-    published=PUBLISHED,
+    published=(PUBLISHED,),
     options=(
         Option("spectrum", "VL", "visible light or near infrared", choices=SPECTRA),
         Option("light", "Strong", "the illumination", choices=LIGHTS),

@@ -6,16 +6,17 @@ from typing import Any
 
 from ferlit.data.databases.fer2013 import FER2013
 from ferlit.data.databases.multipie import MULTIPIE
+from ferlit.data.databases.synthetic import SYNTHETIC
 
 
 def _draw_fer2013(root: Path, **_: Any) -> None:
-    from ferlit.data.synthetic.staged import write_many_fer2013
+    from ferlit.data.databases.trees.staged import write_many_fer2013
 
     write_many_fer2013(root)
 
 
 def _draw_multipie(root: Path, **_: Any) -> None:
-    from ferlit.data.synthetic.staged import write_many_multipie
+    from ferlit.data.databases.trees.staged import write_many_multipie
 
     write_many_multipie(root)
 
@@ -25,11 +26,18 @@ def _draw_multipie(root: Path, **_: Any) -> None:
 STAGED = {
     database.name: database
     for database in (
-        replace(FER2013, name="synthetic_fer2013", published=None, create=_draw_fer2013),
+        replace(
+            FER2013,
+            name="synthetic_fer2013",
+            licence=SYNTHETIC.licence,
+            published=(),
+            create=_draw_fer2013,
+        ),
         replace(
             MULTIPIE,
             name="synthetic_multipie",
-            published=None,
+            licence=SYNTHETIC.licence,
+            published=(),
             create=_draw_multipie,
             is_aligned=True,
         ),

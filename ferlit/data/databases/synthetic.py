@@ -17,7 +17,8 @@ SYNTHETIC = replace(
     CKPLUS,
     name="synthetic",
     layout="a CK+ tree of synthetic people; a folder that does not exist is drawn",
-    published=None,
+    licence="drawn by ferlit; MIT, as ferlit",
+    published=(),
     create=_draw,
 )
 
@@ -29,8 +30,14 @@ def drawn_like(database: Database) -> Database:
     >>> drawn_like(DATABASES["mmi"]).name
     'synthetic_mmi'
     """
-    from ferlit.data.synthetic.trees import TREES
+    from ferlit.data.databases.trees import TREES
 
     name = f"{SYNTHETIC.name}_{database.name}"
     create = TREES.get(database.name, _draw)
-    return replace(database, name=name, published=None, create=lambda root, **_: create(root))
+    return replace(
+        database,
+        name=name,
+        licence=SYNTHETIC.licence,
+        published=(),
+        create=lambda root, **_: create(root),
+    )

@@ -63,7 +63,7 @@ def _dlib() -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
 
 def _dlib_model() -> Any:
     """The network of dlib, from the files of face_recognition_models."""
-    from ferlit.data.detection.dlib import INSTALL
+    from ferlit.data.faces.detection.dlib import INSTALL
 
     hint = f"{INSTALL}, or give --embedder MODEL.onnx; for SFEW also --method clips"
     try:

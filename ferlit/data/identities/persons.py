@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ferlit.data.identities.clips import film_of
+from ferlit.data.clips import film_of
 from ferlit.data.identities.clusters import Clustering, cluster
 from ferlit.data.records import recordings
 

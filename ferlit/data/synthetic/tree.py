@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from rich.progress import track
 
-from ferlit.data.databases.ckplus import CODES
+from ferlit.data.records import EXPRESSIONS as CODES  # CK+ numbers them in this order
 from ferlit.data.synthetic.drafts import draft_of
 from ferlit.data.synthetic.drawing import Pose, draw_face
 from ferlit.data.synthetic.person import EXPRESSIONS, Person, Points

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ferlit.data.preprocessing import PREPROCESSING, Preprocessing
+from ferlit.data.loading.preprocessing import PREPROCESSING, Preprocessing
 from ferlit.data.records import SequenceRule
 from ferlit.errors import FerlitError
 from ferlit.inference.classifiers.trust import check_class_paths, find_class

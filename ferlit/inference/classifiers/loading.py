@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from ferlit.archives import UNREADABLE, check_archive
-from ferlit.data.preprocessing import Preprocessing
+from ferlit.data.loading.preprocessing import Preprocessing
 from ferlit.data.records import SequenceRule
 from ferlit.errors import FerlitError, UsageError
 from ferlit.inference.classifiers.checkpoint import brief, load_checkpoint

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ferlit.archives import UNREADABLE
-from ferlit.data.preprocessing import Preprocessing
+from ferlit.data.loading.preprocessing import Preprocessing
 from ferlit.data.records import SEQUENCE_RULES, SequenceRule
 from ferlit.errors import FerlitError
 from ferlit.inference.classifiers.protobuf import (

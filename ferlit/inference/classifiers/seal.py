@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ferlit.archives import check_archive
-from ferlit.data.manifest import checksum
+from ferlit.data.store.manifest import checksum
 from ferlit.errors import FerlitError
 from ferlit.inference.classifiers.metadata import EXTRA_FILE, read_properties
 from ferlit.inference.classifiers.protobuf import (

@@ -10,7 +10,7 @@ from jinja2 import Environment
 from numpy.typing import NDArray
 from PIL import Image
 
-from ferlit.data.transforms import INPUT_SIZE
+from ferlit.data.loading.transforms import INPUT_SIZE
 from ferlit.inference.demo.neighbours import Neighbour
 from ferlit.inference.recogniser import Face
 

@@ -15,9 +15,9 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from ferlit.data.manifest import checksum
 from ferlit.data.records import recordings
 from ferlit.data.store import FACES, Store
+from ferlit.data.store.manifest import checksum
 from ferlit.errors import DataError
 from ferlit.inference.classifiers.checkpoint import ModuleClassifier
 from ferlit.inference.demo.row_cache import cached_rows
@@ -107,7 +107,7 @@ class NearestFaces:
 def why_no_metric_branch(recogniser: Recogniser) -> str:
     """Why there are no neighbours by a metric branch; "" where there is one.
 
-    >>> from ferlit.data.preprocessing import Preprocessing
+    >>> from ferlit.data.loading.preprocessing import Preprocessing
     >>> from ferlit.training import ExpressionModule
     >>> module = ModuleClassifier(ExpressionModule(["anger", "fear"]), Preprocessing())
     >>> why_no_metric_branch(Recogniser(module, landmarks="none"))

@@ -7,9 +7,9 @@ from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
-from ferlit.data.manifest import checksum
-from ferlit.data.registration import canonical_landmarks
+from ferlit.data.faces.registration import canonical_landmarks
 from ferlit.data.store import Store
+from ferlit.data.store.manifest import checksum
 from ferlit.errors import FerlitError
 from ferlit.files import whole_file
 from ferlit.inference.classifiers.checkpoint import ModuleClassifier

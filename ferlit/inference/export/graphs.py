@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor, nn
 
-from ferlit.data.preprocessing import flip_averaged
-from ferlit.data.transforms import INPUT_SIZE
+from ferlit.data.loading.preprocessing import flip_averaged
+from ferlit.data.loading.transforms import INPUT_SIZE
 from ferlit.errors import FerlitError
 from ferlit.inference.classifiers.exported import INPUT, OUTPUT, first_line
 from ferlit.inference.classifiers.metadata import Metadata

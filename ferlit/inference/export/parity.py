@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from ferlit.data.preprocessing import Preprocessing
+from ferlit.data.loading.preprocessing import Preprocessing
+from ferlit.data.loading.transforms import INPUT_SIZE
 from ferlit.data.store import Store
-from ferlit.data.transforms import INPUT_SIZE
 from ferlit.errors import FerlitError
 from ferlit.inference.classifiers.loading import Classifier
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ferlit.data.datamodule import ExpressionDataModule
+from ferlit.data.loading.datamodule import ExpressionDataModule
 from ferlit.data.store import DESCRIPTION, Description
 from ferlit.errors import DataError
 from ferlit.inference.classifiers.exported import INPUT

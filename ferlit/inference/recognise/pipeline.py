@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from rich.progress import Progress
 
-from ferlit.data.flatness import FlatFaceError
-from ferlit.data.images import UnreadableImageError
+from ferlit.data.faces.flatness import FlatFaceError
+from ferlit.data.media.errors import UnreadableImageError
 from ferlit.data.records import SequenceRule
 from ferlit.inference.finding import RegisteredFace
 from ferlit.inference.recognise.lost_frames import LostFrames

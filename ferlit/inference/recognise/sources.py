@@ -9,9 +9,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ferlit.data.images import UnreadableImageError
-from ferlit.data.kinds import KINDS, kind_of_content, kind_of_name, not_read, read_head
-from ferlit.data.video_files import is_video
+from ferlit.data.media.errors import UnreadableImageError
+from ferlit.data.media.kinds import KINDS, kind_of_content, kind_of_name, not_read, read_head
+from ferlit.data.media.video_files import is_video
 from ferlit.inference.drawing import read_colour
 from ferlit.inference.inputs import as_grey
 from ferlit.inference.videos import grey_frame, measure, name_of, read_video

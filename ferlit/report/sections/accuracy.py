@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ferlit.data.databases import DATABASES
-from ferlit.data.databases.counts import Published
 from ferlit.evaluation.pooling import PooledResults
 from ferlit.report.study import Study
 
@@ -115,8 +114,8 @@ def paper_figures(database: str, split: pd.DataFrame) -> tuple[Mapping[str, floa
     """
     if database not in PAPER:
         return {}, f"The paper has no results on {database}."
-    published = DATABASES[database].published
-    assert isinstance(published, Published)  # of those three it is no function of options
+    published = DATABASES[database].counts
+    assert published is not None  # of those three it is known
     units = int(split[published.unit].sum())
     people = int((split["identity"] != "").sum() and split["identity"].nunique())
     is_whole = units >= _WHOLE * published.total and people >= _WHOLE * published.subjects

@@ -8,8 +8,8 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from ferlit.data.datamodule import ExpressionDataModule
-from ferlit.data.manifest import MANIFEST, checksum
+from ferlit.data.loading.datamodule import ExpressionDataModule
+from ferlit.data.store.manifest import MANIFEST, checksum
 from ferlit.runs.environment import describe_environment, device_names
 from ferlit.runs.folder import now
 from ferlit.training.callbacks.summary import is_trial, run_folder

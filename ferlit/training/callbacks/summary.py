@@ -8,7 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from rich.console import Console
 
-from ferlit.data.datamodule import ExpressionDataModule
+from ferlit.data.loading.datamodule import ExpressionDataModule
 from ferlit.evaluation.results import evaluate_images, evaluate_sequences
 from ferlit.evaluation.tables import prediction_table, print_evaluation, write_evaluation
 from ferlit.files import whole_file

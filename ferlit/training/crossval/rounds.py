@@ -9,8 +9,8 @@ from typing import Any, Literal
 import jsonargparse
 from lightning.pytorch import LightningDataModule
 
-from ferlit.data.datamodule import ExpressionDataModule
 from ferlit.data.folds import fold_splits
+from ferlit.data.loading.datamodule import ExpressionDataModule
 from ferlit.data.records import SPLITS, SequenceRule
 from ferlit.errors import DataError, UsageError
 from ferlit.runs.people import Training

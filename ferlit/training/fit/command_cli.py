@@ -12,7 +12,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from ferlit.data.datamodule import ExpressionDataModule
+from ferlit.data.loading.datamodule import ExpressionDataModule
 from ferlit.errors import FerlitError, UsageError
 from ferlit.runs.checkpoints import config_of, read_checkpoint
 from ferlit.runs.folder import RunFolder

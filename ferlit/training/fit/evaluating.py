@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ferlit.data.datamodule import ExpressionDataModule
-from ferlit.data.manifest import checksum
-from ferlit.data.preprocessing import PREPROCESSING
+from ferlit.data.loading.datamodule import ExpressionDataModule
+from ferlit.data.loading.preprocessing import PREPROCESSING
+from ferlit.data.store.manifest import checksum
 from ferlit.errors import DataError, FerlitError, UsageError
 from ferlit.runs.folder import BEST, EVALUATIONS, RunFolder
 from ferlit.runs.people import Split

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ferlit.data.datamodule import ExpressionDataModule
+from ferlit.data.loading.datamodule import ExpressionDataModule
 from ferlit.errors import UsageError
 from ferlit.runs.folder import EVALUATIONS, RunFolder
 from ferlit.runs.seen import check_evaluation

@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from ferlit.data.datamodule import ExpressionDataModule
+from ferlit.data.loading.datamodule import ExpressionDataModule
 from ferlit.runs.checkpoints import read_checkpoint
 from ferlit.runs.folder import TESTED, RunFolder
 from ferlit.runs.people import Split, Training

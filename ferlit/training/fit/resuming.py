@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ferlit.data.datamodule import ExpressionDataModule
-from ferlit.data.preprocessing import PREPROCESSING
+from ferlit.data.loading.datamodule import ExpressionDataModule
+from ferlit.data.loading.preprocessing import PREPROCESSING
 from ferlit.errors import DataError, FerlitError, UsageError
 from ferlit.runs.folder import CHECKPOINTS, CONFIG, RECORD, RESULTS, SPLIT, TESTED, RunFolder
 from ferlit.runs.settings import Change, changes, named, with_own_cosine

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from ferlit.data.tuples import BATCH_SIZE
+from ferlit.data.loading.tuples import BATCH_SIZE
 from ferlit.errors import UsageError
 
 logger = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ import pandas as pd
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from ferlit.data.preparation import CONTACT_SHEET
-from ferlit.data.summary import REPORT
+from ferlit.data.preparation.contact_sheet import CONTACT_SHEET
+from ferlit.data.preparation.summary import REPORT
 from ferlit.errors import FerlitError
 from ferlit.files import write_json
 from ferlit.runs.folder import CONFIG, RECORD, WANDB, RunFolder

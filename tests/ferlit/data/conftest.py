@@ -1,7 +1,7 @@
 import pytest
 
-from ferlit.data.detection.mediapipe import MediaPipeDetector
-from ferlit.data.detection.models import cache_folder, model_files
+from ferlit.data.faces.detection.mediapipe import MediaPipeDetector
+from ferlit.data.faces.detection.models import cache_folder, model_files
 from ferlit.errors import DataError
 
 

@@ -8,7 +8,7 @@ import pytest
 from ferlit.data import synthetic
 from ferlit.data.databases import DATABASES
 from ferlit.data.databases.ckplus import CODES
-from ferlit.data.landmarks import read_landmarks
+from ferlit.data.faces.landmarks import read_landmarks
 from ferlit.data.preparation import prepare_store
 from ferlit.data.store import Store
 from ferlit.data.synthetic import EXPRESSIONS, Person, Pose, draw_face, landmarks, write_ckplus

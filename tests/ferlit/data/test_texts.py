@@ -4,9 +4,8 @@ import pytest
 
 from ferlit.data.databases.fer2013 import FER2013
 from ferlit.data.databases.ferplus import FERPLUS
-from ferlit.data.images import csv_header, csv_rows
 from ferlit.data.records import record_table, unread_files
-from ferlit.data.texts import composed, encoding_of, read_text
+from ferlit.data.texts import composed, csv_header, csv_rows, encoding_of, read_text
 from ferlit.errors import DataError
 
 TEXT = "name,Usage\nZo\u00eb,a\nZo\u00e9,b\n"
@@ -75,3 +74,19 @@ def test_labels_of_ferplus_in_another_encoding_are_named(tmp_path: Path) -> None
     ((name, reason),) = unread_files(records).items()
     assert name == "FER2013Valid/label.csv"
     assert reason.startswith("line 2 has the byte 0xE9, which is not UTF-8")
+
+
+@pytest.mark.parametrize("header", ["emotion,Usage,emotion", "emotion, Usage,Usage"])
+def test_a_column_that_is_there_twice_is_an_error(header: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(f"{header}\n3,Training,4\n")
+    with pytest.raises(DataError, match="is there more than once; keep the one that is right"):
+        list(csv_rows(tmp_path / "t.csv", ("emotion", "Usage")))
+
+
+def test_csv_rows_strips_names_and_values(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("\ufeffemotion, Usage\n0, Training\n\n NA ,PublicTest\n")
+    assert csv_header(tmp_path / "t.csv") == ["emotion", "Usage"]
+    rows = list(csv_rows(tmp_path / "t.csv", ("Usage", "emotion")))
+    assert rows == [("Training", "0"), ("PublicTest", "NA")]
+    with pytest.raises(DataError, match="no column age and no column sex"):
+        list(csv_rows(tmp_path / "t.csv", ("age", "emotion", "sex")))

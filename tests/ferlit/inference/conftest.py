@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from ferlit.cli import main
 from ferlit.data.databases import DATABASES
-from ferlit.data.detection.models import cache_folder, model_files
+from ferlit.data.faces.detection.models import cache_folder, model_files
+from ferlit.data.loading.preprocessing import Preprocessing
 from ferlit.data.preparation import prepare_store
-from ferlit.data.preprocessing import Preprocessing
 from ferlit.data.records import SequenceRule
 from ferlit.data.store import Store
 from ferlit.errors import DataError

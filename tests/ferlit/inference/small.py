@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ferlit.data.preprocessing import Preprocessing
+from ferlit.data.loading.preprocessing import Preprocessing
 from ferlit.inference.classifiers.metadata import Metadata
 from ferlit.inference.export.graphs import ProbabilityNetwork, write_onnx, write_pt2
 from ferlit.training import ExpressionModule

@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 
 import ferlit
-from ferlit.data.detection import Found
-from ferlit.data.registration import canonical_landmarks
-from ferlit.data.transforms import FaceTransform
+from ferlit.data.faces.detection import Found
+from ferlit.data.faces.registration import canonical_landmarks
+from ferlit.data.loading.transforms import FaceTransform
 from ferlit.errors import DataError, UsageError
 from ferlit.inference.finding import FaceFinder, choose_finder
 from ferlit.inference.inputs import as_grey

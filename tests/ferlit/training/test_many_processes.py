@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from ferlit.cli import main
-from ferlit.data.manifest import write_manifest
 from ferlit.data.store import Store
+from ferlit.data.store.manifest import write_manifest
 from ferlit.runs.folder import RunFolder
 from nmloss import AdaptiveNMTupleClustersLoss
 from tests.ferlit.tiny import TINY

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from pytorch_metric_learning.losses import TripletMarginLoss
 
-from ferlit.data.dataset import Batch
+from ferlit.data.loading.dataset import Batch
 from ferlit.errors import FerlitError
 from ferlit.models import OneBranch, TwoBranch
 from ferlit.training import ExpressionModule, JointModule

@@ -14,12 +14,12 @@ import torch
 from ferlit.cli import main
 from ferlit.data.databases import DATABASES
 from ferlit.data.databases.synthetic import drawn_like
-from ferlit.data.datamodule import ExpressionDataModule
 from ferlit.data.folds import subject_folds
-from ferlit.data.identities import IDENTITIES
-from ferlit.data.manifest import write_manifest
+from ferlit.data.loading.datamodule import ExpressionDataModule
 from ferlit.data.preparation import prepare_store
 from ferlit.data.store import RECORDS, Store
+from ferlit.data.store.identities import IDENTITIES
+from ferlit.data.store.manifest import write_manifest
 from ferlit.runs.people import PEOPLE, Split, Training
 from ferlit.runs.seen import count_seen
 from tests.ferlit.tiny import TINY

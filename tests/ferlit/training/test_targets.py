@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from ferlit.data.dataset import Batch
+from ferlit.data.loading.dataset import Batch
 from ferlit.errors import FerlitError
 from ferlit.training import ExpressionModule, JointModule
 from ferlit.training.targets import mixup, multi_target_loss, softmax_loss

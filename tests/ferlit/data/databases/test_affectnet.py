@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 
 from ferlit.data.databases.affectnet import AFFECTNET
-from ferlit.data.images import read_image
-from ferlit.data.landmark_sources import choose_landmarks, landmarks_of
+from ferlit.data.databases.affectnet.lists import landmarks_of
+from ferlit.data.databases.trees.affectnet import write_affectnet
+from ferlit.data.media.images import read_image
 from ferlit.data.preparation import prepare_store
+from ferlit.data.preparation.landmarks import choose_landmarks
 from ferlit.data.records import EXPRESSIONS, unread_files
-from ferlit.data.synthetic.trees.affectnet import write_affectnet
 from ferlit.errors import DataError
 from tests.ferlit.data.databases.robustness import file_names
 
@@ -222,7 +223,7 @@ def test_damage_to_any_other_file_costs_its_own_picture_at_most(
 
 
 def test_faces_of_the_new_form_are_prepared_without_landmarks(new: Path, tmp_path: Path) -> None:
-    assert AFFECTNET.needs_registration()
+    assert not AFFECTNET.is_aligned
     assert not AFFECTNET.has_identities
     with pytest.raises(DataError, match="or none if the pictures are aligned faces"):
         prepare_store(AFFECTNET, new, tmp_path / "store", landmarks="database", progress=False)

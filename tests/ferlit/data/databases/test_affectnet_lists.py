@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ferlit.data.databases.affectnet import AFFECTNET, CODES
-from ferlit.data.databases.affectnet_lists import COLUMNS, read_row_landmarks
+from ferlit.data.databases.affectnet.lists import COLUMNS, read_row_landmarks
+from ferlit.data.databases.trees.affectnet import write_affectnet
+from ferlit.data.faces.registration import canonical_landmarks, register
 from ferlit.data.records import unread_files
-from ferlit.data.registration import canonical_landmarks, register
-from ferlit.data.synthetic.trees.affectnet import write_affectnet
 from ferlit.errors import DataError
 
 LISTS = Path("Manually_Annotated_file_lists")

@@ -5,10 +5,10 @@ from hypothesis import given
 
 from ferlit.data.databases.ck48 import CK48
 from ferlit.data.databases.ckplus import CKPLUS
-from ferlit.data.images import read_image
+from ferlit.data.databases.trees.ck48 import write_ck48
+from ferlit.data.media.images import read_image
 from ferlit.data.records import EXPRESSIONS, unread_files
 from ferlit.data.synthetic import write_ckplus
-from ferlit.data.synthetic.trees.ck48 import write_ck48
 from ferlit.errors import DataError
 from tests.ferlit.data.databases.robustness import SETTINGS, damage_each, file_names, sample
 
@@ -137,7 +137,7 @@ def test_neutral_is_no_class(tmp_path: Path) -> None:
 
 
 def test_the_faces_are_aligned_and_vote_by_the_maximum() -> None:
-    assert not CK48.needs_registration()
+    assert CK48.is_aligned
     assert CK48.has_identities
     assert CK48.sequence_rule == "max"
     assert CK48.classes == EXPRESSIONS[1:]

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ferlit.data.databases.csv_table import CSV_TABLE
-from ferlit.data.landmarks import read_landmarks
+from ferlit.data.databases.trees.csv_table import write_csv_table
+from ferlit.data.faces.landmarks import read_landmarks
 from ferlit.data.records import EXPRESSIONS, unread_files
-from ferlit.data.synthetic.trees.csv_table import write_csv_table
 from ferlit.errors import DataError
 from tests.ferlit.data.databases.robustness import SETTINGS, damage_each, sample
 

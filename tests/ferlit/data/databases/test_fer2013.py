@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ferlit.data.databases.fer2013 import FER2013
-from ferlit.data.images import UnreadableImageError, read_image
+from ferlit.data.databases.trees.fer2013 import FORMS, write_fer2013
+from ferlit.data.media.errors import UnreadableImageError
+from ferlit.data.media.images import read_image
 from ferlit.data.records import EXPRESSIONS, unread_files
-from ferlit.data.synthetic.trees.fer2013 import FORMS, write_fer2013
 from ferlit.errors import DataError
 from tests.ferlit.data.databases.robustness import SETTINGS, damage_each, file_names, sample
 
@@ -255,7 +256,7 @@ def test_what_is_not_fer2013_is_named(name: str, text: str, message: str, tmp_pa
 
 def test_the_classes_are_seven_without_contempt_and_nobody_is_named(tmp_path: Path) -> None:
     assert FER2013.classes == tuple(name for name in EXPRESSIONS if name != "contempt")
-    assert not FER2013.needs_registration()
+    assert FER2013.is_aligned
     assert not FER2013.has_identities
     write_rows(tmp_path)
     assert set(FER2013.read(tmp_path)["identity"]) == {""}

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from ferlit.data import ExpressionDataModule
 from ferlit.data.databases.ferplus import FERPLUS, PUBLISHED
-from ferlit.data.databases.ferplus_votes import COLUMNS, RULES, vote_targets
-from ferlit.data.images import read_image
+from ferlit.data.databases.ferplus.votes import COLUMNS, RULES, vote_targets
+from ferlit.data.databases.trees.ferplus import FORMS, NO_FACE, UNKNOWN, write_ferplus
+from ferlit.data.media.images import read_image
 from ferlit.data.preparation import prepare_store
 from ferlit.data.records import EXPRESSIONS, unread_files
-from ferlit.data.synthetic.trees.ferplus import FORMS, NO_FACE, UNKNOWN, write_ferplus
 from ferlit.errors import DataError
 from tests.ferlit.data.databases.robustness import SETTINGS, damage_each, sample
 

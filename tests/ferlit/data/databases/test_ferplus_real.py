@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 from ferlit.data.databases.ferplus import FERPLUS
-from ferlit.data.images import csv_rows, read_image
+from ferlit.data.media.images import read_image
 from ferlit.data.records import unread_files
+from ferlit.data.texts import csv_rows
 from tests.ferlit.data.databases.real_faces import real_ferplus
 
 # What the authors' rules keep of training, validation and test.

@@ -8,9 +8,9 @@ import pytest
 
 from ferlit.data.databases.fer2013 import CODES
 from ferlit.data.databases.ferplus import FERPLUS
-from ferlit.data.databases.ferplus_votes import COLUMNS
+from ferlit.data.databases.ferplus.votes import COLUMNS
+from ferlit.data.databases.trees.ferplus import NO_FACE, write_ferplus
 from ferlit.data.records import unread_files
-from ferlit.data.synthetic.trees.ferplus import NO_FACE, write_ferplus
 from ferlit.errors import DataError
 
 PICTURES, VOTES = "fer2013/fer2013.csv", "ferplus/fer2013new.csv"

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ferlit.data.databases.ferplus_votes import COLUMNS, RULES, vote_targets, winners
+from ferlit.data.databases.ferplus.votes import COLUMNS, RULES, vote_targets, winners
 from ferlit.data.records import EXPRESSIONS
 from tests.ferlit.data.databases.robustness import SETTINGS
 

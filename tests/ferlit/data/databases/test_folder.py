@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 
 from ferlit.data.databases.folder import FOLDER
-from ferlit.data.images import read_image
+from ferlit.data.databases.trees.folder import write_folder
+from ferlit.data.media.images import read_image
 from ferlit.data.preparation import prepare_store
 from ferlit.data.records import EXPRESSIONS, unread_files
-from ferlit.data.synthetic.trees.folder import write_folder
 from ferlit.errors import DataError
 from tests.ferlit.data.databases.robustness import SETTINGS, damage_each, file_names, sample
 

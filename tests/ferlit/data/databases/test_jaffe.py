@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ferlit.data.databases.jaffe import CODES, JAFFE
-from ferlit.data.images import read_image
+from ferlit.data.databases.trees.jaffe import write_jaffe
+from ferlit.data.media.images import read_image
 from ferlit.data.records import EXPRESSIONS, unread_files
-from ferlit.data.synthetic.trees.jaffe import write_jaffe
 from ferlit.errors import DataError
 from tests.ferlit.data.databases.robustness import file_names
 
@@ -121,7 +121,7 @@ def test_damaged_pictures_are_left_to_the_preparation(damage: bytes, tmp_path: P
 
 
 def test_the_pictures_are_whole_grey_heads_that_need_registration(made: Path) -> None:
-    assert JAFFE.needs_registration()
+    assert not JAFFE.is_aligned
     assert JAFFE.has_identities
     assert JAFFE.classes == tuple(name for name in EXPRESSIONS if name != "contempt")
     for image in JAFFE.read(made)["image"]:

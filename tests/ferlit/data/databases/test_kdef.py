@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ferlit.data.databases.kdef import KDEF, PUBLISHED, read_kdef
-from ferlit.data.images import read_image
+from ferlit.data.databases.trees.kdef import write_kdef
+from ferlit.data.media.images import read_image
 from ferlit.data.records import unread_files
 from ferlit.data.synthetic.drafts import new_tree
-from ferlit.data.synthetic.trees.kdef import write_kdef
 from ferlit.errors import DataError
 
 CODES = {
@@ -248,7 +248,7 @@ def test_the_database_says_how_it_is_used(root: Path, caplog: pytest.LogCaptureF
         "sadness",
         "surprise",
     )
-    assert KDEF.needs_registration()
+    assert not KDEF.is_aligned
     assert (PUBLISHED.total, PUBLISHED.subjects) == (70 * 2 * 7, 70)
     with caplog.at_level(logging.INFO, logger="ferlit"):
         KDEF.read(root)

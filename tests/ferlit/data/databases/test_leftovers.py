@@ -13,10 +13,10 @@ from ferlit.cli import main
 from ferlit.data.databases import DATABASES
 from ferlit.data.databases.leftovers import left_over
 from ferlit.data.databases.listing import is_stray
-from ferlit.data.kinds import KINDS
+from ferlit.data.databases.trees import TREES
+from ferlit.data.media.kinds import KINDS
 from ferlit.data.preparation import prepare_store
 from ferlit.data.records import unread_files
-from ferlit.data.synthetic.trees import TREES
 from ferlit.errors import DataError
 from tests.ferlit.data.databases.robustness import SETTINGS, file_names
 from tests.ferlit.data.picture_files import HEIC, encoded, smooth_noise
@@ -44,8 +44,8 @@ def test_only_what_does_not_belong_to_a_database_is_listed(name: str, tmp_path: 
     root, database = tmp_path / "tree", DATABASES[name]
     TREES[name](root)
     add(root, *STRAYS)
-    read = database.reader(root, **database.chosen({}))
-    assert left_over(root, read["image"], unread_files(read), unused_by(name)) == {}
+    read = database.reader(root, **database.chosen)
+    assert left_over(root, read["image"], unread_files(read), database.unused) == {}
     add(root, "more/a.heic", content=HEIC)
     add(root, "more/b.jxl", "more/c.zip", "more/d.mkv")
     add(root, "more/photo", content=encoded(smooth_noise(), "JPEG"))
@@ -63,12 +63,6 @@ def test_only_what_does_not_belong_to_a_database_is_listed(name: str, tmp_path: 
     assert unread["more/d.mkv"].startswith("video is not read")
     assert unread["more/e.png"] == "a picture that no record takes from there"
     assert "JPEG by its content" in unread["more/photo"]
-
-
-def unused_by(name: str) -> tuple[str, ...]:
-    database = DATABASES[name]
-    unused = database.unused
-    return unused(database.chosen({})) if callable(unused) else unused
 
 
 def test_a_picture_of_a_kind_that_is_not_read_is_dropped_with_the_reason(

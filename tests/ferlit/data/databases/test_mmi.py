@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ferlit.data.databases.mmi import MMI, PUBLISHED, read_mmi
-from ferlit.data.databases.mmi_annotations import read_emotion
-from ferlit.data.images import read_image
+from ferlit.data.databases.mmi.annotations import read_emotion
+from ferlit.data.databases.trees.mmi import write_mmi
+from ferlit.data.media.images import read_image
 from ferlit.data.records import EXPRESSIONS, unread_files
 from ferlit.data.synthetic import Person, draw_face
-from ferlit.data.synthetic.trees.mmi import write_mmi
 from ferlit.errors import DataError
 from tests.ferlit.video_files import (
     flip_bytes,
@@ -544,7 +544,7 @@ def test_the_database_says_how_it_is_used() -> None:
     assert MMI.classes == ("anger", "disgust", "fear", "happiness", "sadness", "surprise")
     assert set(MMI.classes) < set(EXPRESSIONS)
     assert MMI.sequence_rule == "mean"
-    assert MMI.needs_registration()
+    assert not MMI.is_aligned
     assert sum(PUBLISHED.expressions.values()) == PUBLISHED.total == 208
 
 

@@ -7,8 +7,8 @@ from hypothesis import given
 
 from ferlit.data.databases.counts import check_counts
 from ferlit.data.databases.multipie import CAMERA_SETS, CAMERAS, MULTIPIE, PUBLISHED
+from ferlit.data.databases.trees.multipie import write_multipie
 from ferlit.data.records import record_table, unread_files
-from ferlit.data.synthetic.trees.multipie import write_multipie
 from ferlit.errors import DataError
 from tests.ferlit.data.databases.robustness import SETTINGS, damage_each, file_names, sample
 

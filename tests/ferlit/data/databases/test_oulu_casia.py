@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ferlit.data.databases.oulu_casia import OULU_CASIA, PUBLISHED, read_oulu_casia
-from ferlit.data.images import read_image
+from ferlit.data.databases.trees.oulu_casia import write_oulu_casia
+from ferlit.data.media.images import read_image
 from ferlit.data.records import unread_files
-from ferlit.data.synthetic.trees.oulu_casia import write_oulu_casia
 from ferlit.errors import DataError
 
 STRONG = "OriginalImg/VL/Strong"
@@ -245,7 +245,7 @@ def test_a_file_in_place_of_a_folder_spoils_only_that_folder(root: Path) -> None
 def test_the_database_says_how_it_is_used(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert OULU_CASIA.classes == ("anger", "disgust", "fear", "happiness", "sadness", "surprise")
     assert OULU_CASIA.sequence_rule == "max"
-    assert OULU_CASIA.needs_registration()
+    assert not OULU_CASIA.is_aligned
     assert sum(PUBLISHED.expressions.values()) == PUBLISHED.total == 480
     with caplog.at_level(logging.INFO, logger="ferlit"):
         OULU_CASIA.read(root)

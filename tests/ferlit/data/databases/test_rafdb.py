@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ferlit.data.databases.rafdb import CODES, RAFDB
-from ferlit.data.images import read_image
+from ferlit.data.databases.trees.rafdb import LIST, write_rafdb
+from ferlit.data.media.images import read_image
 from ferlit.data.preparation import prepare_store
 from ferlit.data.records import EXPRESSIONS, unread_files
-from ferlit.data.synthetic.trees.rafdb import LIST, write_rafdb
 from ferlit.errors import DataError
 
 LABELS = Path("basic/EmoLabel") / LIST
@@ -302,8 +302,8 @@ def test_damage_to_any_other_file_is_left_to_the_preparation(made: Path, tmp_pat
 
 
 def test_the_aligned_faces_are_prepared_as_they_are(made: Path, tmp_path: Path) -> None:
-    assert not RAFDB.needs_registration()
-    assert RAFDB.needs_registration({"image": "original"})
+    assert RAFDB.is_aligned
+    assert not RAFDB.with_options({"image": "original"}).is_aligned
     assert not RAFDB.has_identities
     assert RAFDB.classes == tuple(name for name in EXPRESSIONS if name != "contempt")
     assert read_image(made, RAFDB.read(made).loc[0, "image"]).shape == (100, 100)

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ferlit.data.databases.sfew import SFEW, clip_of
-from ferlit.data.images import read_image
+from ferlit.data.databases.trees.sfew import NOT_A_FACE, write_sfew
+from ferlit.data.media.images import read_image
 from ferlit.data.records import EXPRESSIONS, unread_files
-from ferlit.data.synthetic.trees.sfew import NOT_A_FACE, write_sfew
 from ferlit.errors import DataError
 from tests.ferlit.data.databases.robustness import file_names
 
@@ -240,7 +240,7 @@ def test_damaged_images_are_left_to_the_preparation(damage: bytes, root: Path) -
 
 
 def test_the_faces_need_registration_and_have_seven_classes() -> None:
-    assert SFEW.needs_registration()
+    assert not SFEW.is_aligned
     assert SFEW.classes == tuple(name for name in EXPRESSIONS if name != "contempt")
 
 

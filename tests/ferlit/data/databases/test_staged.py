@@ -18,5 +18,5 @@ def test_the_trees_of_the_stages_are_drawn_and_read_whole(tmp_path: Path) -> Non
 
 
 def test_they_need_no_landmarks_and_are_no_databases_of_the_command_line() -> None:
-    assert not any(database.needs_registration() for database in STAGED.values())
+    assert all(database.is_aligned for database in STAGED.values())
     assert not STAGED.keys() & DATABASES.keys()

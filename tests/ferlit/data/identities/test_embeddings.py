@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ferlit.data.faces.registration import register
 from ferlit.data.identities.embeddings import make_embedder
-from ferlit.data.registration import register
 from ferlit.data.synthetic import Person, draw_face
 from ferlit.errors import DataError
 from tests.ferlit.data.identities.linear_onnx import linear_onnx

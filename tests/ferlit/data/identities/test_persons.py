@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ferlit.data.identities.clips import clip_identities, film_of
+from ferlit.data.clips import clip_identities, film_of
 from ferlit.data.identities.clusters import Clustering
 from ferlit.data.identities.persons import find_persons
 from ferlit.data.records import record_table

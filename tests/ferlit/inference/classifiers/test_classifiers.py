@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from ferlit.data.preprocessing import Preprocessing
+from ferlit.data.loading.preprocessing import Preprocessing
 from ferlit.errors import FerlitError, UsageError
 from ferlit.inference.classifiers.checkpoint import ModuleClassifier
 from ferlit.inference.classifiers.loading import load_classifier

@@ -16,7 +16,7 @@ import torch
 
 from ferlit.archives import check_archive, read_checkpoint
 from ferlit.cli import main
-from ferlit.data.manifest import checksum
+from ferlit.data.store.manifest import checksum
 from ferlit.errors import DataError, FerlitError
 from ferlit.inference.classifiers.loading import load_classifier
 from ferlit.inference.classifiers.metadata import read_metadata

@@ -7,10 +7,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from ferlit.data.preprocessing import Preprocessing
+from ferlit.data.loading.preprocessing import Preprocessing
+from ferlit.data.loading.transforms import FaceTransform
 from ferlit.data.records import recordings
 from ferlit.data.store import Store
-from ferlit.data.transforms import FaceTransform
 from ferlit.inference.classifiers.checkpoint import ModuleClassifier
 from ferlit.inference.demo import neighbours
 from ferlit.inference.demo.neighbours import NearestFaces, training_rows, why_no_metric_branch

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ferlit.cli import main
-from ferlit.data.manifest import checksum
-from ferlit.data.preprocessing import Preprocessing
-from ferlit.data.registration import canonical_landmarks
+from ferlit.data.faces.registration import canonical_landmarks
+from ferlit.data.loading.preprocessing import Preprocessing
 from ferlit.data.store import Store
+from ferlit.data.store.manifest import checksum
 from ferlit.errors import DataError, FerlitError, UsageError
 from ferlit.files import whole_file
 from ferlit.inference.classifiers.checkpoint import ModuleClassifier

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ferlit.data.images import UnreadableImageError, read_image
-from ferlit.data.video_files import is_video
+from ferlit.data.media.errors import UnreadableImageError
+from ferlit.data.media.images import read_image
+from ferlit.data.media.video_files import is_video
 from ferlit.inference.recognise.sources import find_sources, frames_of
 from ferlit.inference.videos import grey_frame, read_video
 from tests.ferlit.inference.faces import write_video

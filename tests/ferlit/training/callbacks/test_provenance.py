@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from ferlit.cli import main
-from ferlit.data.manifest import MANIFEST, checksum
 from ferlit.data.store import Store
+from ferlit.data.store.manifest import MANIFEST, checksum
 from ferlit.runs.environment import describe_environment, git_revision
 from ferlit.runs.folder import RunFolder
 from tests.ferlit.training.fits import ROOT, environment, fit_options

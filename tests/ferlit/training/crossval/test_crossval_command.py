@@ -16,9 +16,9 @@ import pandas as pd
 import pytest
 
 from ferlit.cli import main
-from ferlit.data.manifest import write_manifest
 from ferlit.data.records import read_records, write_records
 from ferlit.data.store import RECORDS, Store
+from ferlit.data.store.manifest import write_manifest
 from ferlit.evaluation.results import evaluate_images, evaluate_sequences
 from tests.ferlit.tiny import TINY
 

@@ -1,0 +1,1 @@
+"""Faces: found in a picture, registered, checked."""

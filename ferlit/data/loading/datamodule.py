@@ -1,0 +1,287 @@
+"""The data module of images; `ferlit.data.loading.tuples` adds the one of tuples."""
+
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+from lightning.pytorch import LightningDataModule
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader
+
+from ferlit.data.databases import Database, find_database
+from ferlit.data.folds import fold_splits, subject_folds
+from ferlit.data.loading.dataset import Collate, FaceDataset, Sample
+from ferlit.data.loading.preprocessing import Preprocessing
+from ferlit.data.loading.samplers import BatchSampler, SeededBatches, ShardSampler, ShuffledBatches
+from ferlit.data.loading.source import cached_store, find_source
+from ferlit.data.loading.transforms import Augmentation
+from ferlit.data.preparation import prepare_store
+from ferlit.data.records import SequenceRule, recordings
+from ferlit.data.store import DESCRIPTION, Description, Store
+from ferlit.errors import DataError, UsageError
+
+
+class ExpressionDataModule(LightningDataModule):
+    """Images of a database, for training with the softmax loss and for every evaluation.
+
+    With a ``root`` the database is prepared first (once; later runs find the store), so that one
+    command is enough. The split is a round of the subject-independent cross-validation where
+    ``fold`` is given, else the database's official one.
+
+    Args:
+        database: Name of the database; may be left out when ``store`` exists.
+        root: Folder of the database.
+        store: Folder of the prepared store; None keeps it in the user's cache.
+        reader: Options of the database's reader (``ferlit prepare --help`` lists them).
+        landmarks: "auto", "database", "mediapipe", "dlib" or "none" (see
+            `ferlit.data.preparation.landmarks.choose_landmarks`).
+        fold: Round of the cross-validation, from 0; None for the official split.
+        folds: Number of rounds.
+        batch_size: Images a batch (and process).
+        eval_batch_size: The same in validation, test and prediction.
+        num_workers: Processes that load images; 0 loads in the main process.
+        seed: Fixes order and augmentation, together with the epoch.
+        balanced: Show every class as often in training as any other: in tuples, as the queries'.
+        augment: How training faces are varied beside the random crop.
+        equalize: Equalise the histogram (Sec. 5.1).
+        fit_plane: Subtract the fitted plane of grey values (Sec. 5.1).
+    """
+
+    def __init__(
+        self,
+        database: str | None = None,
+        root: Path | None = None,
+        store: Path | None = None,
+        reader: dict[str, Any] | None = None,
+        landmarks: str = "auto",
+        fold: int | None = None,
+        folds: int = 8,
+        batch_size: int = 128,
+        eval_batch_size: int = 256,
+        num_workers: int = 2,
+        seed: int = 0,
+        balanced: bool = False,
+        augment: Augmentation = Augmentation(),  # noqa: B008 - it is frozen
+        equalize: bool = True,
+        fit_plane: bool = True,
+    ) -> None:
+        super().__init__()
+        self.database = database
+        self.root = root
+        self.store_folder = store
+        self.reader = reader or {}
+        self.landmarks = landmarks
+        self.fold = fold
+        self.folds = folds
+        self.batch_size = batch_size
+        self.eval_batch_size = eval_batch_size
+        self.num_workers = num_workers
+        self.seed = seed
+        self.balanced = balanced
+        self._preprocessing = Preprocessing(landmarks, equalize, fit_plane)
+        self.train_transform = self._preprocessing.transform(train=True, augment=augment)
+        self.eval_transform = self._preprocessing.transform()
+        self._prepared: str | None = None  # the fingerprint of the store
+
+    @cached_property
+    def source(self) -> Database | Description:
+        """What names the classes before anything is prepared: the store, or else the database."""
+        return find_source(self.database, self.root, self.store_folder, self.reader, self.landmarks)
+
+    @property
+    def classes(self) -> list[str]:
+        """The expressions, in the order of the network's outputs."""
+        return list(self.source.classes)
+
+    @property
+    def sequence_rule(self) -> SequenceRule:
+        """How the images of a sequence vote: "max" or "mean"."""
+        return self.source.sequence_rule
+
+    @property
+    def target_rule(self) -> str:
+        """What training does with the judgements of several people (FER+); "" without any."""
+        return self.source.target_rule
+
+    @property
+    def store_path(self) -> Path:
+        """Where the store is or will be."""
+        if self.store_folder is not None:
+            return self.store_folder
+        assert self.root is not None  # `source` has seen to it
+        return cached_store(self.database, self.root)
+
+    def prepare_data(self) -> None:
+        """Prepare the database, unless an up-to-date store is there already."""
+        _ = self.source  # raises where no data are named
+        if self.root is not None and self.database is not None and self._prepared is None:
+            store = prepare_store(
+                find_database(self.database),
+                self.root,
+                self.store_path,
+                options=self.reader,
+                landmarks=self.landmarks,
+                resume=True,
+                # A store in the cache is ours to renew; one that the user named is not.
+                replace=self.store_folder is None,
+            )
+            self._prepared = store.description.fingerprint
+
+    def setup(self, stage: str) -> None:
+        """Open the store and split it."""
+        _ = self.source  # raises where no data are named
+        self.store = Store.open(self.store_path)
+        now = self.store.description
+        if now.classes != tuple(self.classes) or self._prepared not in (None, now.fingerprint):
+            raise DataError(
+                f"{self.store_path}: another process has made it from other files or settings "
+                "meanwhile; give each its own --data.store"
+            )
+        records = self.store.records
+        numbers = {name: number for number, name in enumerate(self.classes)}
+        self.labels = np.array([numbers.get(name, -1) for name in records["expression"]], np.int64)
+        self.sequences = recordings(records)
+        if self.fold is not None:
+            self.fold_of = subject_folds(records, self.folds)
+            self.split = fold_splits(self.fold_of, self.fold, self.folds)
+        else:
+            self.fold_of = np.full(len(records), -1)
+            self.split = records["split"].to_numpy(str)
+            if not (self.split == "train").any():
+                raise UsageError(
+                    f"{self.source_name} has no official split; give the round of the "
+                    "cross-validation with --data.fold (from 0) and --data.folds"
+                )
+        if stage == "fit":
+            for part in ("train", "val"):
+                self._rows(part, required=True)
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How a picture becomes the network's input, for whoever uses the trained network."""
+        return replace(self._preprocessing, landmarks=self.store.description.landmarks)
+
+    @property
+    def source_name(self) -> str:
+        return f"{self.store.description.database} (store {self.store.folder})"
+
+    @property
+    def has_test_data(self) -> bool:
+        """Whether the split has labelled images to test on."""
+        return len(self._rows("test")) > 0
+
+    def summary(self) -> str:
+        """One line: where the faces are, how many, and how they are split."""
+        dropped = len(self.store.description.dropped)
+        note = f", {dropped} dropped (see {DESCRIPTION})" if dropped else ""
+        parts = ", ".join(f"{part} {len(self._rows(part))}" for part in ("train", "val", "test"))
+        return f"{self.source_name}: {len(self.labels)} images{note}: {parts}"
+
+    def split_table(self) -> pd.DataFrame:
+        """Which subjects (where they are known) are in which part, with counts of images."""
+        columns = {"split": self.split, "fold": self.fold_of}
+        table = self.store.records[["identity", "sequence"]].assign(**columns)
+        groups = table.groupby(["split", "fold", "identity"], as_index=False)
+        return groups.agg(images=("sequence", "size"), sequences=("sequence", "nunique"))
+
+    def train_dataloader(self) -> DataLoader[Sample]:
+        rows = self._rows("train", required=True)
+        dataset = FaceDataset(
+            self.store.faces,
+            self.labels,
+            self.sequences,
+            rows,
+            self.train_transform,
+            self.store.targets,
+            draw_label=self.target_rule == "probability",
+        )
+        batches = SeededBatches(
+            self._batches(rows),
+            seed=self.seed,
+            rank=self._rank,
+            num_replicas=self._num_replicas,
+            tuple_size=sum(self.tuple_size or (1,)),
+            current_epoch=self._epoch if self.trainer else None,
+        )
+        return DataLoader(
+            dataset,
+            batch_sampler=batches,
+            generator=batches.generator,
+            collate_fn=Collate(self.tuple_size),
+            **self._loader_options(),
+        )
+
+    def val_dataloader(self) -> DataLoader[Sample]:
+        return self._eval_dataloader(self._rows("val", required=True))
+
+    def test_dataloader(self) -> DataLoader[Sample]:
+        return self._eval_dataloader(self._rows("test", required=True))
+
+    def predict_dataloader(self) -> DataLoader[Sample]:
+        """Every image of the store, labelled or not."""
+        return self._eval_dataloader(np.arange(len(self.labels), dtype=np.int64))
+
+    # The data module of tuples does these two in its own way.
+
+    @property
+    def tuple_size(self) -> tuple[int, int] | None:
+        """(M, N) of a training batch that is laid out tuple after tuple."""
+        return None
+
+    def _batches(self, rows: NDArray[np.int64]) -> BatchSampler:
+        return ShuffledBatches(
+            len(rows),
+            self.batch_size,
+            seed=self.seed,
+            rank=self._rank,
+            num_replicas=self._num_replicas,
+            balance=self.labels[rows] if self.balanced else None,
+        )
+
+    def _rows(self, part: str, *, required: bool = False) -> NDArray[np.int64]:
+        """The labelled rows of a part of the split."""
+        rows = np.flatnonzero((self.split == part) & (self.labels >= 0)).astype(np.int64)
+        if required and len(rows) == 0:
+            raise DataError(f"{self.source_name}: the split has no labelled {part} images")
+        return rows
+
+    def _eval_dataloader(self, rows: NDArray[np.int64]) -> DataLoader[Sample]:
+        dataset = FaceDataset(
+            self.store.faces, self.labels, self.sequences, rows, self.eval_transform
+        )
+        return DataLoader(
+            dataset,
+            batch_size=self.eval_batch_size,
+            sampler=ShardSampler(len(rows), rank=self._rank, num_replicas=self._num_replicas),
+            collate_fn=Collate(),
+            **self._loader_options(),
+        )
+
+    def _loader_options(self) -> dict[str, Any]:
+        return {"num_workers": self.num_workers, "worker_init_fn": _begin_worker}
+
+    def _epoch(self) -> int:
+        """The epoch whose plan a training loader starts with."""
+        assert self.trainer is not None
+        if self.trainer.overfit_batches:  # type: ignore[attr-defined]
+            return 0  # the same batches in every epoch
+        # Not trainer.current_epoch: that is one behind where a fit is resumed.
+        progress: Any = self.trainer.fit_loop.epoch_progress.current
+        return int(progress.processed)
+
+    @property
+    def _rank(self) -> int:
+        return self.trainer.global_rank if self.trainer else 0
+
+    @property
+    def _num_replicas(self) -> int:
+        return self.trainer.world_size if self.trainer else 1
+
+
+def _begin_worker(_: int) -> None:
+    """Workers are processes already: OpenCV's own threads would only get in their way."""
+    cv2.setNumThreads(0)

@@ -1,0 +1,68 @@
+"""Where a data module's faces come from: a prepared store, or a database that is prepared first."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_cache_path
+
+from ferlit.data.databases import Database, find_database
+from ferlit.data.store import DESCRIPTION, Description, find_description
+from ferlit.errors import DataError, UsageError
+
+
+def find_source(
+    database: str | None,
+    root: Path | None,
+    store: Path | None,
+    options: Mapping[str, Any],
+    landmarks: str,
+) -> Database | Description:
+    """What names the classes before anything is prepared: the store, or else the database.
+
+    Args:
+        database: Its name.
+        root: Its folder.
+        store: Folder of the store, which may not exist yet.
+        options: Of the database.
+        landmarks: See `ferlit.data.preparation.landmarks.choose_landmarks`.
+
+    Raises:
+        UsageError: no data are named, or a store of another database.
+        DataError: the store cannot be read, or was made with other landmarks.
+    """
+    description = find_description(store) if store else None
+    if description is not None:
+        if database not in (None, description.database):
+            raise UsageError(
+                f"{store} is a store of {description.database}, "
+                f"not of {database}; give --data.database {description.database}"
+            )
+        if landmarks not in ("auto", description.landmarks):
+            raise DataError(
+                f"{store} has faces with landmarks of {description.landmarks}, not "
+                f"of {landmarks}: leave out --data.landmarks, or prepare another store"
+            )
+        return description
+    if database is None or root is None:
+        if store is not None:
+            Description.read(store / DESCRIPTION)  # raises: there is no store
+        raise UsageError(
+            "no data: give the folder of the database with --data.root DIR, "
+            "or a prepared store with --data.store STORE"
+        )
+    found = find_database(database)
+    if not found.classes:
+        raise UsageError(
+            f"{found.name}: its classes are those that it holds, so it must be prepared "
+            f"first: ferlit prepare --database {found.name} --root {root} "
+            "--output STORE, then --data.store STORE"
+        )
+    return found.with_options(options)
+
+
+def cached_store(database: str | None, root: Path) -> Path:
+    """The store of a database in the user's cache."""
+    name = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:8]
+    return user_cache_path("ferlit") / "stores" / f"{database}-{name}"

@@ -1,0 +1,1 @@
+"""Pictures and videos: what a file is, and its grey values."""

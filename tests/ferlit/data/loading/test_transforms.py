@@ -1,0 +1,115 @@
+import numpy as np
+import pytest
+import torch
+
+from ferlit.data.loading.transforms import Augmentation, FaceTransform, subtract_plane
+from ferlit.errors import UsageError
+
+RNG = np.random.default_rng(0)
+FACE = RNG.integers(0, 256, (60, 60), dtype=np.uint8)
+
+
+def test_the_plane_is_the_least_squares_plane() -> None:
+    image = RNG.normal(size=(48, 40))
+    y, x = np.mgrid[:48, :40]
+    design = np.stack([np.ones(image.size), x.ravel(), y.ravel()], axis=1)
+    plane = design @ np.linalg.lstsq(design, image.ravel(), rcond=None)[0]
+    expected = image - plane.reshape(48, 40)
+    np.testing.assert_allclose(subtract_plane(image), expected, atol=1e-5)
+
+
+def test_uneven_light_is_removed() -> None:
+    plain = FaceTransform(train=False, equalize=False)
+    face = RNG.integers(60, 120, (60, 60))
+    light = np.add.outer(np.arange(60), 2 * np.arange(60))
+    lit = plain((face + light // 2).clip(0, 255).astype(np.uint8))
+    unlit = plain(face.astype(np.uint8))
+    assert torch.corrcoef(torch.stack([lit.flatten(), unlit.flatten()]))[0, 1] > 0.99
+
+
+def test_the_result_is_standardised() -> None:
+    image = FaceTransform(train=False)(FACE)
+    assert image.shape == (1, 48, 48)
+    assert image.dtype == torch.float32
+    assert image.mean().item() == pytest.approx(0, abs=1e-5)
+    assert image.std(correction=0).item() == pytest.approx(1, abs=1e-4)
+
+
+def test_a_constant_face_gives_no_nan() -> None:
+    image = FaceTransform(train=False)(np.full((60, 60), 7, np.uint8))
+    assert torch.isfinite(image).all()
+
+
+def test_evaluation_takes_the_centre_crop() -> None:
+    raw = FaceTransform(train=False, equalize=False, fit_plane=False)(FACE)
+    crop = FACE[6:54, 6:54].astype(np.float32)
+    np.testing.assert_allclose(raw[0], (crop - crop.mean()) / crop.std(), atol=1e-5)
+
+
+def test_the_seed_fixes_crop_and_flip() -> None:
+    transform = FaceTransform(train=True)
+    first = [transform(FACE, seed) for seed in range(20)]
+    again = [transform(FACE, seed) for seed in reversed(range(20))][::-1]
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+def test_seeds_cover_the_crops_and_both_flips() -> None:
+    transform = FaceTransform(train=True, equalize=False, fit_plane=False)
+    ramp = np.tile(np.arange(60, dtype=np.uint8), (60, 1))
+    rising = [bool(transform(ramp, seed)[0, 0, 1] > transform(ramp, seed)[0, 0, 0])
+              for seed in range(100)]  # fmt: skip
+    assert 30 < sum(rising) < 70
+    distinct = {transform(FACE, seed).numpy().tobytes() for seed in range(100)}
+    assert len(distinct) > 60
+
+
+STRONG = Augmentation(flip=0, rotation=15, zoom=0.1, shift=3, erase=0.5)
+
+
+def test_a_strong_augmentation_is_fixed_by_the_seed_and_leaves_evaluation_alone() -> None:
+    transform = FaceTransform(train=True, augment=STRONG)
+    first = [transform(FACE, seed) for seed in range(10)]
+    again = [transform(FACE, seed) for seed in reversed(range(10))][::-1]
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert len({image.numpy().tobytes() for image in first}) == 10
+    plain = FaceTransform(train=False)(FACE)
+    assert torch.equal(FaceTransform(train=False, augment=STRONG)(FACE), plain)
+
+
+def test_a_rotation_turns_the_face_by_up_to_its_angle() -> None:
+    """A vertical bar: its principal axis after the transform tells the angle."""
+    bar = np.zeros((60, 60), np.uint8)
+    bar[12:48, 28:32] = 255
+    only = Augmentation(flip=0, rotation=20)
+    transform = FaceTransform(train=True, augment=only, equalize=False, fit_plane=False)
+    angles = []
+    for seed in range(60):
+        y, x = np.nonzero(transform(bar, seed)[0].numpy() > 0)
+        axis = np.linalg.eigh(np.cov(x, y))[1][:, 1]
+        angles.append(np.degrees(np.arctan(axis[0] / axis[1])))
+    assert np.abs(angles).max() <= 20.5
+    assert min(angles) < -12
+    assert max(angles) > 12
+
+
+def test_a_zoom_changes_the_size() -> None:
+    disc = ((np.add.outer((np.arange(60) - 29.5) ** 2, (np.arange(60) - 29.5) ** 2)) < 144) * 255
+    only = Augmentation(flip=0, zoom=0.2)
+    transform = FaceTransform(train=True, augment=only, equalize=False, fit_plane=False)
+    radii = [np.sqrt((transform(disc.astype(np.uint8), seed)[0].numpy() > 0).sum() / np.pi)
+             for seed in range(40)]  # fmt: skip
+    assert 12 * 0.78 < min(radii) < 12 * 0.9
+    assert 12 * 1.1 < max(radii) < 12 * 1.22
+
+
+def test_erasing_empties_a_rectangle_at_the_mean() -> None:
+    transform = FaceTransform(train=True, augment=Augmentation(erase=1))
+    for seed in range(10):
+        empty = (transform(FACE, seed)[0] == 0).sum().item()
+        assert 0.015 * 48**2 < empty < 0.22 * 48**2
+
+
+@pytest.mark.parametrize("wrong", [{"flip": 2}, {"rotation": -1}, {"zoom": 0.9}, {"erase": 1.5}])
+def test_an_augmentation_out_of_range_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(UsageError, match=rf"{next(iter(wrong))}={next(iter(wrong.values()))}"):
+        Augmentation(**wrong)  # type: ignore[arg-type]
