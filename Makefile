@@ -24,13 +24,14 @@ demo: setup  ## synthetic faces, the two-branch network, a test on unseen people
 test: setup  ## the whole test suite, doctests included
 	$(BIN)/pytest -n 2
 
-lint: setup  ## ruff and mypy --strict
+lint: setup  ## ruff, mypy --strict and the layers of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 bench: setup  ## speed and memory of the losses, as ratios (15 minutes)
 	$(BIN)/python -m benchmarks.losses
 
 clean:  ## remove .venv, caches and everything that was built
-	rm -rf .venv build dist nmloss/dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build dist nmloss/dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

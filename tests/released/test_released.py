@@ -28,7 +28,7 @@ NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
 WHERE = ("checkpoint", "folder")  # paths in what an evaluation says
 # Rooms inside the package that no file names, by where they are now.
 ROOMS = {
-    "ferlit.data.faces.detection": "ferlit.data.faces.detection",
+    "ferlit.data.detection": "ferlit.data.faces.detection",
     "ferlit.data.synthetic.trees": "ferlit.data.databases.trees",
 }
 OF_ITS_OWN = ("- report: ", "| model.pt2 |")  # lines with a date, or a checksum of a new file
