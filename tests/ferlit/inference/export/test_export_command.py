@@ -55,7 +55,8 @@ def run_export(checkpoint: Path, output: Path, *more: str) -> int:
 def exported(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """A short run, exported in all ways."""
     runs = tmp_path_factory.mktemp("runs")
-    assert main(fit_options(store.folder, runs, "--trainer.max_epochs=2")) == 0
+    wide = ("--model.init_args.branches.init_args.hidden=[1024,512]", "--model.optimizer.lr=0.0005")
+    assert main(fit_options(store.folder, runs, "--trainer.max_epochs=2", *wide)) == 0
     checkpoint = runs / "ckplus" / "version_0" / "checkpoints" / "best.ckpt"
     folder = tmp_path_factory.mktemp("exported")
     check_store = f"--check={store.folder}"
