@@ -1,5 +1,6 @@
 """A SIGTERM to all processes of a run ends its loaders' workers as well, which is no failure."""
 
+import contextlib
 import signal
 import threading
 from types import FrameType
@@ -31,5 +32,7 @@ class EndWithWorkers(Callback):
     on_train_start = on_validation_start = on_test_start = on_predict_start = _take_over
 
     def _stop_watching(self, number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        while signal.getsignal(signal.SIGCHLD) is not signal.SIG_DFL:
+            with contextlib.suppress(RuntimeError):  # a worker has ended already
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._next(number, frame)

@@ -61,7 +61,7 @@ def run(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_rate_rises_then_falls_and_training_stops_early(run: Path) -> None:
     rates = pd.read_csv(run / "metrics.csv").groupby("epoch")["train/learning_rate"].first()
-    assert rates.tolist() == pytest.approx([0.00025, 0.0005, 0.000375])
+    assert rates.tolist() == pytest.approx([0.015, 0.03, 0.0225])
 
 
 def test_the_averaged_weights_are_validated_and_saved(run: Path) -> None:

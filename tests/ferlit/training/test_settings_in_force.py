@@ -24,7 +24,7 @@ def without(options: list[str], *names: str) -> list[str]:
 @pytest.mark.parametrize(
     ("option", "shown"),
     [
-        ("--model.optimizer.lr=0.1", "model.optimizer.lr: 0.0005 there, 0.1 now"),
+        ("--model.optimizer.lr=0.1", "model.optimizer.lr: 0.03 there, 0.1 now"),
         ("--model.optimizer.weight_decay=0.5", "model.optimizer.weight_decay: 0.0 there, 0.5 now"),
         ("--model.optimizer=SGD", "model.optimizer: Adam there, SGD now"),
         ("--model.lr_scheduler.T_max=7", "model.lr_scheduler.T_max: 60 there, 7 now"),
@@ -60,7 +60,7 @@ def test_a_checkpoint_that_was_copied_away_knows_its_settings(
     copy.write_bytes((finished / "checkpoints" / "last.ckpt").read_bytes())
     options = fit_options(store.folder, tmp_path / "runs", "--model.optimizer.lr=0.1")
     assert main([*options, f"--ckpt_path={copy}"]) == 1
-    assert "model.optimizer.lr: 0.0005 there, 0.1 now" in capsys.readouterr().err
+    assert "model.optimizer.lr: 0.03 there, 0.1 now" in capsys.readouterr().err
 
 
 def test_settings_that_may_change_are_applied_and_told(
@@ -87,10 +87,10 @@ def test_the_cosine_ends_with_the_training(
     options = without(fit_options(store.folder, tmp_path, "--trainer.max_epochs=2"), "T_max")
     assert main(options) == 0
     run = tmp_path / "ckplus" / "version_0"
-    assert rates(run) == pytest.approx([5e-4, 2.5e-4])
+    assert rates(run) == pytest.approx([0.03, 0.015])
     assert "learning rate" not in capsys.readouterr().err
     assert main([*options, "--trainer.max_epochs=4", "--ckpt_path=last"]) == 0
-    assert rates(run)[2:] == pytest.approx([2.5e-4, 5e-4 * (1 + np.cos(0.75 * np.pi)) / 2])
+    assert rates(run)[2:] == pytest.approx([0.015, 0.03 * (1 + np.cos(0.75 * np.pi)) / 2])
     errors = capsys.readouterr().err
     assert "the learning rate falls over all epochs, now 4 rather than 2" in errors
 

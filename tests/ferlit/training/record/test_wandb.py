@@ -90,7 +90,7 @@ def test_the_overlay_keeps_the_folder_of_the_run_and_its_table(run: Path) -> Non
     table = pd.read_csv(run / "metrics.csv")
     assert sorted(set(table["epoch"])) == [0, 1]
     assert {"metric/positives_kept", "metric/tuples_with_loss", "metric/threshold"} <= set(table)
-    assert table["train/learning_rate"].dropna().tolist() == pytest.approx([5e-4, 4.99657e-4])
+    assert table["train/learning_rate"].dropna().tolist() == pytest.approx([0.03, 0.02997944])
     assert table["metric/positives_kept"].dropna().between(0, 1).all()
 
 
