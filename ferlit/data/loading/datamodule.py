@@ -1,8 +1,11 @@
 """The data module of images; `ferlit.data.loading.tuples` adds the one of tuples."""
 
+import multiprocessing
+import sys
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import cv2
@@ -285,3 +288,13 @@ class ExpressionDataModule(LightningDataModule):
 def _begin_worker(_: int) -> None:
     """Workers are processes already: OpenCV's own threads would only get in their way."""
     cv2.setNumThreads(0)
+    sys.excepthook = _unless_orphaned
+
+
+def _unless_orphaned(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """A worker whose main process was killed has lost a connection, and tells nobody of it."""
+    main = multiprocessing.parent_process()
+    if main is None or main.is_alive():
+        sys.__excepthook__(kind, error, trace)

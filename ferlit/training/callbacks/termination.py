@@ -6,7 +6,7 @@ import threading
 from types import FrameType
 from typing import Any
 
-from lightning.pytorch import Callback
+from lightning.pytorch import Callback, LightningModule, Trainer
 
 
 class EndWithWorkers(Callback):
@@ -20,16 +20,27 @@ class EndWithWorkers(Callback):
     def __init__(self) -> None:
         self._next: Any = None  # Lightning's handler
 
-    def _take_over(self, *_: Any) -> None:
+    # Lightning, which puts former handlers back at the end, has its own in place by each of these.
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._take_over()
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._take_over()
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._take_over()
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._take_over()
+
+    def _take_over(self) -> None:
         if threading.current_thread() is not threading.main_thread():
             return
         before = signal.getsignal(signal.SIGTERM)
         if hasattr(signal, "SIGCHLD") and callable(before) and before != self._stop_watching:
             self._next = before
             signal.signal(signal.SIGTERM, self._stop_watching)
-
-    # Lightning, which puts former handlers back at the end, has its own in place by then.
-    on_train_start = on_validation_start = on_test_start = on_predict_start = _take_over
 
     def _stop_watching(self, number: int, frame: FrameType | None) -> None:
         while signal.getsignal(signal.SIGCHLD) is not signal.SIG_DFL:
