@@ -31,12 +31,24 @@ def whole_file(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.stem}.partial{path.suffix}")
     try:
-        yield draft
-        sync(draft)
-        draft.replace(path)
-        sync(path.parent)
+        with names(path):
+            yield draft
+            sync(draft)
+            draft.replace(path)
+            sync(path.parent)
     finally:
         draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def names(path: Path) -> Iterator[None]:
+    """Errors of the system without a file's name, such as that of a full disk, get this one."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def write_text(path: Path, text: str) -> None:

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from ferlit.files import whole_file, write_json
+from tests.ferlit.full_disk import largest_file
 
 
 def fail_half_way(path: Path) -> None:
@@ -26,3 +27,10 @@ def test_the_draft_keeps_the_suffix(tmp_path: Path) -> None:
         assert draft.suffix == ".onnx"
         assert not (tmp_path / "model.onnx").exists()
     assert (tmp_path / "model.onnx").read_bytes() == b"graph"
+
+
+def test_a_full_disk_is_told_by_the_name_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    with largest_file(100), pytest.raises(OSError, match=r"File too large: '.*/a\.json'"):
+        write_json(path, {"text": "x" * 200})
+    assert not any(tmp_path.iterdir())

@@ -4,10 +4,12 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from rich.console import Console
 
 from ferlit.errors import UsageError
+from ferlit.files import names
 from ferlit.inference.recognise.annotated import (
     PICTURES,
     VIDEOS,
@@ -54,42 +56,52 @@ def open_outputs(
     for path in paths:
         _check(path, sources, files)
     with ExitStack() as stack:
-        outputs: list[ResultWriter] = []
-        for path in paths:
-            ending = path.suffix.lower()
-            if is_folder(path):
-                outputs.append(AnnotatedFolder(path, files, points=points))
-            elif ending in PICTURES:
-                outputs.append(AnnotatedPicture(path, points=points))
-            elif ending in VIDEOS:
-                outputs.append(AnnotatedVideo(path, points=points))
-            else:
-                try:
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    file = stack.enter_context(path.open("w", encoding="utf-8", newline=""))
-                except OSError as error:
-                    raise UsageError(
-                        f"--output {path}: it cannot be written ({error.strerror})"
-                    ) from error
-                is_csv = ending in CSV
-                outputs.append(CsvRows(file, classes) if is_csv else JsonRows(file, points=points))
-        if stdout is None and not any(isinstance(each, CsvRows | JsonRows) for each in outputs):
+        outputs = [(path, _open(path, stack, files, classes, points=points)) for path in paths]
+        if stdout is None and not any(isinstance(each, CsvRows | JsonRows) for _, each in outputs):
             stdout = "table"
+        shown = Path("standard output")
         if stdout == "csv":
-            outputs.append(CsvRows(sys.stdout, classes))
+            outputs.append((shown, CsvRows(sys.stdout, classes)))
         elif stdout == "jsonl":
-            outputs.append(JsonRows(sys.stdout, points=points))
+            outputs.append((shown, JsonRows(sys.stdout, points=points)))
         elif stdout == "table":
             width = None if sys.stdout.isatty() else _WIDE
-            outputs.append(TableRows(Console(file=sys.stdout, width=width, highlight=False)))
-        for output in outputs:
-            stack.callback(output.close)
+            console = Console(file=sys.stdout, width=width, highlight=False)
+            outputs.append((shown, TableRows(console)))
+        for path, output in outputs:
+            stack.callback(_close, path, output)
 
         def write(item: Result) -> None:
-            for output in outputs:
-                output.write(item)
+            for path, output in outputs:
+                with names(path):
+                    output.write(item)
 
         yield write
+
+
+def _open(
+    path: Path, stack: ExitStack, files: Sequence[Path], classes: Sequence[str], *, points: bool
+) -> ResultWriter:
+    ending = path.suffix.lower()
+    if is_folder(path):
+        return AnnotatedFolder(path, files, points=points)
+    if ending in PICTURES:
+        return AnnotatedPicture(path, points=points)
+    if ending in VIDEOS:
+        return AnnotatedVideo(path, points=points)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A file's name that is no text is written as its bytes.
+        file = path.open("w", encoding="utf-8", errors="backslashreplace", newline="")
+    except OSError as error:
+        raise UsageError(f"--output {path}: it cannot be written ({error.strerror})") from error
+    stack.callback(_close, path, file)
+    return CsvRows(file, classes) if ending in CSV else JsonRows(file, points=points)
+
+
+def _close(path: Path, output: ResultWriter | TextIO) -> None:
+    with names(path):
+        output.close()
 
 
 def is_folder(path: Path) -> bool:

@@ -17,6 +17,7 @@ from PIL import Image
 from ferlit.cli import main
 from ferlit.inference.recogniser import Recogniser
 from tests.ferlit.data.picture_files import smooth_noise
+from tests.ferlit.full_disk import largest_file
 from tests.ferlit.inference.conftest import Trained
 from tests.ferlit.inference.faces import portrait, scene, write_video
 
@@ -373,3 +374,28 @@ def test_an_interruption_leaves_what_is_done(trained: Trained, tmp_path: Path) -
     video = cv2.VideoCapture(str(copy))
     assert video.isOpened()
     assert video.read()[0]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "folder", "a.png"])
+def test_a_full_disk_is_told_by_the_name_of_the_file(
+    trained: Trained, pictures: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / name
+    picture = str(pictures / "both.png")
+    options = ["recognise", "--model", str(trained.checkpoint), picture, "--output", str(output)]
+    with largest_file(100):
+        assert main(options) == 1
+    errors = capsys.readouterr().err
+    assert "File too large" in errors
+    assert str(output) in errors
+
+
+def test_a_name_that_is_no_text_is_written_as_its_bytes(trained: Trained, tmp_path: Path) -> None:
+    picture = tmp_path / os.fsdecode(b"caf\xe9.png")
+    Image.fromarray(scene(portrait(0, "happiness"))).save(picture)
+    outputs = ["--output", str(tmp_path / "a.csv"), "--output", str(tmp_path / "a.jsonl")]
+    assert main(["recognise", "--model", str(trained.checkpoint), str(picture), *outputs]) == 0
+    (row,) = rows_of((tmp_path / "a.csv").read_text(encoding="utf-8"))
+    assert row["source"].endswith("caf\\udce9.png")
+    (row,) = json_rows(tmp_path / "a.jsonl")
+    assert row["source"] == str(picture)

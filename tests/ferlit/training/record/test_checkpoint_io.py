@@ -1,12 +1,9 @@
 """A checkpoint is whole or the former one, on any file system, whatever happens to its writer."""
 
-import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
@@ -17,23 +14,13 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from ferlit.errors import FerlitError
 from ferlit.training.record.checkpoint_io import WholeCheckpoints
+from tests.ferlit.full_disk import largest_file
 
 MIB = 2**20
 
 
 def content(number: float, mib: float = 1.0) -> dict[str, torch.Tensor]:
     return {"weight": torch.full((int(mib * MIB / 4),), number)}
-
-
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """What a full disk is like: no file can grow beyond a size."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def check_former(folder: Path) -> None:
@@ -127,6 +114,8 @@ WRITER = """
 import sys, torch
 from pathlib import Path
 from ferlit.training.record.checkpoint_io import WholeCheckpoints
+from tests.ferlit.full_disk import largest_file
+from tests.ferlit.full_disk import largest_file
 path = Path(sys.argv[1])
 number = 0
 while True:
