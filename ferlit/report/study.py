@@ -23,7 +23,8 @@ from ferlit.runs.folder import (
 # A folder with one of them is the folder of a run, whatever became of it.
 _MARKS = (CONFIG, RECORD, TESTED, LOG)
 _WANDB = "wandb"  # W&B keeps a config.yaml of its own in this folder of a run
-_ORDER = ("softmax", "1b_n1", "2b_n1", "1b_nm", "2b_nm")  # the paper's
+# The paper's order; it has no softmax_tuples.
+_ORDER = ("softmax", "softmax_tuples", "1b_n1", "2b_n1", "1b_nm", "2b_nm")
 
 
 class Note(NamedTuple):

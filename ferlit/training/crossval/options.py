@@ -6,7 +6,7 @@ from pathlib import Path, PurePath
 from ferlit.configurations import find_config
 from ferlit.errors import FerlitError, UsageError
 
-SYSTEMS = "softmax,1b_n1,2b_n1,1b_nm,2b_nm"
+SYSTEMS = "softmax,softmax_tuples,1b_n1,2b_n1,1b_nm,2b_nm"
 # Options of fit that crossval gives each run, and what to do instead.
 _OWN = {
     "--data.seed": "give --seeds",

@@ -107,7 +107,7 @@ def test_the_grid_sets_system_and_fold(
     for number, config in enumerate(printed(path, store, monkeypatch, capsys)):
         assert config["data"]["init_args"]["fold"] == number
         loss = config["model"]["init_args"].get("metric_loss")
-        assert (loss is None) == ("softmax" in " ".join(each_system[number]))
+        assert (loss is None) == ("systems/softmax.yaml" in " ".join(each_system[number]))
         assert config["trainer"]["logger"]["class_path"] == "ferlit.training.WandbRunLogger"
         assert config["trainer"]["logger"]["init_args"]["name"] == "ckplus"
 
