@@ -59,14 +59,22 @@ def layers(name: str, beside: Path | None = None, above: tuple[Path, ...] = ()) 
     >>> len(layers("ckplus_best.yaml"))
     2
     """
-    path = find_config(name, beside)
+    try:
+        path = find_config(name, beside)
+    except UsageError as error:
+        raise error if beside is None else UsageError(f"{beside}, {BASE}: {error}") from None
     content = read_config(path)
     if BASE not in content:
         return [str(path)]
-    if path in above:
+    if path.resolve() in above:
         raise DataError(f"{path}: it builds on itself, by {BASE}: {content[BASE]}")
-    base = str(content.pop(BASE))
-    return [*layers(base, path, (*above, path)), yaml.safe_dump(content, sort_keys=False)]
+    base = content.pop(BASE)
+    if not isinstance(base, str):
+        raise UsageError(f"{path}, {BASE}: {base!r} is not the name of a file")
+    for key, value in content.items():  # a file that it names lies beside it
+        if isinstance(value, str) and (path.parent / value).is_file():
+            content[key] = str((path.parent / value).resolve())
+    return [*layers(base, path, (*above, path.resolve())), yaml.safe_dump(content, sort_keys=False)]
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.stem}.partial{path.suffix}")
     try:
-        with names(path):
+        with naming_errors(path):
             yield draft
             sync(draft)
             draft.replace(path)
@@ -41,12 +41,12 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def names(path: Path) -> Iterator[None]:
+def naming_errors(path: Path) -> Iterator[None]:
     """Errors of the system without a file's name, such as that of a full disk, get this one."""
     try:
         yield
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and error.errno is not None:
             error.filename = str(path)
         raise
 

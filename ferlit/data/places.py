@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-MARK = "#"  # which no file's own name may have
+MARK = "#"
 _ROW = re.compile(rf"\.\w+{MARK}\d+$", re.ASCII)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from ferlit.data.databases import DATABASES
 from ferlit.data.databases.base import OWN_DATA
+from ferlit.data.databases.synthetic import SYNTHETIC
 
 
 def licence_of(database: str) -> str:
@@ -11,7 +12,11 @@ def licence_of(database: str) -> str:
 
     >>> licence_of("jaffe")
     'research only, not for commercial use'
+    >>> licence_of("synthetic_jaffe")
+    'drawn by ferlit; MIT, as ferlit'
     """
+    if database.startswith(f"{SYNTHETIC.name}_"):  # in the layout of another one
+        return SYNTHETIC.licence
     return DATABASES[database].licence if database in DATABASES else OWN_DATA
 
 

@@ -131,7 +131,7 @@ def commands(study: Study) -> list[str]:
 
 
 def _amount(split: pd.DataFrame) -> str:
-    people = split.loc[split["identity"].fillna("") != "", "identity"].nunique()
+    people = split.loc[split["identity"] != "", "identity"].nunique()
     has_sequences = (split["sequences"] > 1).any()  # stills count as one
     text = f"{split['images'].sum()} images"
     text += f", {split['sequences'].sum()} sequences" if has_sequences else ""

@@ -149,10 +149,15 @@ def system_of(model: dict[str, Any]) -> str:
     ...     "branches": {"class_path": "ferlit.models.OneBranch"},
     ...     "metric_loss": {"class_path": "nmloss.NPlusOneTupletLoss"}}})
     '1b_n1'
+    >>> system_of({"class_path": "ferlit.training.JointModule", "init_args": {
+    ...     "metric_loss": {"class_path": "nmloss.AdaptiveNMTupleClustersLoss"}, "alpha": 0.0}})
+    'softmax_tuples'
     """
     options = model.get("init_args") or {}
     if "metric_loss" not in options:
         return "softmax"
+    if options.get("alpha", 1.0) == 0:
+        return "softmax_tuples"
     branches, loss = (
         str((options.get(key) or {}).get("class_path", "")).rpartition(".")[2]
         for key in ("branches", "metric_loss")
@@ -201,9 +206,9 @@ def _compare_counts(run: RunFolder, predictions: pd.DataFrame, classes: list[str
     Raises:
         DataError: they are not, so that one of the files was changed or damaged since the test.
     """
-    results = run.results()
-    if not results:
+    if not (run.path / RESULTS).is_file():
         return
+    results = run.results()
     counted = evaluate_images(predictions, classes)
     try:
         correct, total = (int(results["image"][name]) for name in ("correct", "total"))

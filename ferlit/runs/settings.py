@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 _COSINE = "torch.optim.lr_scheduler.CosineAnnealingLR"
 _OWN_COSINE = "ferlit.training.CosineAnnealingLR"
+_MORE_ARGUMENTS = "dict_kwargs"  # where jsonargparse puts those that a class takes by **
+_DATACLASSES = ("augment",)  # arguments whose own names are known, as a class's are
 
 
 class Change(NamedTuple):
@@ -29,26 +31,44 @@ class Change(NamedTuple):
         return f"{self.name}: {short(self.old)} there, {short(self.new)} now"
 
 
-def changes(old: Any, new: Any, path: str = "") -> list[Change]:
+def changes(old: Any, new: Any, path: str = "", *, is_free: bool = False) -> list[Change]:
     """What differs; settings that only one of the two versions of ferlit knows do not count.
 
     Args:
         old: A configuration, or a part of one.
         new: Another.
         path: Of the part.
+        is_free: Whether the names in it are the user's own; one that only one of the two has counts
+            then.
 
     >>> old = {"lr": {"class_path": "SGD", "init_args": {"lr": 0.1, "nesterov": False}}}
     >>> new = {"lr": {"class_path": "SGD", "init_args": {"lr": 0.2, "dampening": 0}}, "more": 1}
     >>> [str(change) for change in changes(old, new)]
     ['lr.lr: 0.1 there, 0.2 now']
+    >>> old, new = ({"data": {"init_args": {"reader": each}}} for each in ({}, {"votes": "all"}))
+    >>> [str(change) for change in changes(old, new)]
+    ['data.reader.votes: None there, all now']
     """
     if not isinstance(old, Mapping) or not isinstance(new, Mapping):
         return [] if _same(old, new) else [Change(path, old, new)]
     if old.get("class_path") != new.get("class_path"):
         return [Change(path, old, new)]
     found: list[Change] = []
-    for key in old.keys() & new.keys():
-        found += changes(old[key], new[key], f"{path}.{key}".lstrip("."))
+    keys = old.keys() | new.keys() if is_free else old.keys() & new.keys()
+    for key in keys | ({_MORE_ARGUMENTS} & (old.keys() | new.keys())):
+        absent: Any = {} if key == _MORE_ARGUMENTS else None
+        one, other = old.get(key, absent), new.get(key, absent)
+        is_of_class = any(
+            isinstance(each, Mapping) and "class_path" in each for each in (one, other)
+        )
+        is_argument = is_free or path.rpartition(".")[2] == "init_args"
+        found += changes(
+            one,
+            other,
+            f"{path}.{key}".lstrip("."),
+            is_free=key == _MORE_ARGUMENTS
+            or (is_argument and not is_of_class and key not in _DATACLASSES),
+        )
     return sorted(found, key=lambda change: change.name)
 
 

@@ -5,6 +5,7 @@ import yaml
 
 from ferlit.cli import main
 from ferlit.configurations import CONFIGS
+from ferlit.errors import FerlitError
 from ferlit.training.fit.options import resolve
 from ferlit.training.stages.command import link
 from ferlit.training.stages.plan import apply_options, read_plan
@@ -101,3 +102,49 @@ def test_every_stage_is_a_fit_that_parses(name: str, tmp_path: Path) -> None:
     for place in link(apply_options(stages, places, tmp_path), tmp_path):
         assert place.stage.has_data
         resolve(place.fit.options, place.stage.title)
+
+
+def test_a_configuration_builds_on_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its base is found beside it, or among the shipped ones, from any working folder."""
+    folder = tmp_path / "configs"
+    folder.mkdir()
+    (folder / "mine.yaml").write_text("base: middle.yaml\ntrainer: {max_epochs: 3}\n")
+    (folder / "middle.yaml").write_text(
+        "base: ckplus.yaml\ntrainer: {max_epochs: 5, precision: bf16-mixed}\ndata: data.yaml\n"
+    )
+    init_args = "init_args: {folds: 4, database: ckplus}"
+    (folder / "data.yaml").write_text(f"class_path: ferlit.data.TupleDataModule\n{init_args}\n")
+    monkeypatch.chdir(tmp_path)
+    found = resolve(["--config", str(folder / "mine.yaml"), "--trainer.devices=1"], "it")
+    assert found["data"]["init_args"]["folds"] == 4
+    expected = resolve(
+        [
+            "--config=ckplus.yaml",
+            "--trainer.precision=bf16-mixed",
+            "--trainer.max_epochs=3",
+            "--data.folds=4",
+            "--trainer.devices=1",
+        ],
+        "it",
+    )
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("base", "message"),
+    [
+        ("mine.yaml", "mine.yaml: it builds on itself"),
+        ("../configs/mine.yaml", "mine.yaml: it builds on itself"),
+        ("nowhere.yaml", r"mine.yaml, base: no configuration nowhere.yaml"),
+        ("[a.yaml, b.yaml]", r"mine.yaml, base: \['a.yaml', 'b.yaml'\] is not the name of a file"),
+        ("null", "mine.yaml, base: None is not the name of a file"),
+    ],
+)
+def test_a_base_that_is_none_is_told_by_the_file_that_asks(
+    tmp_path: Path, base: str, message: str
+) -> None:
+    folder = tmp_path / "configs"
+    folder.mkdir()
+    (folder / "mine.yaml").write_text(f"base: {base}\ntrainer: {{max_epochs: 3}}\n")
+    with pytest.raises(FerlitError, match=message):
+        resolve([f"--config={folder / 'mine.yaml'}"], "it")

@@ -34,3 +34,8 @@ def test_a_full_disk_is_told_by_the_name_of_the_file(tmp_path: Path) -> None:
     with largest_file(100), pytest.raises(OSError, match=r"File too large: '.*/a\.json'"):
         write_json(path, {"text": "x" * 200})
     assert not any(tmp_path.iterdir())
+
+
+def test_an_error_of_another_kind_keeps_its_words(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="cannot write mode RGBA as JPEG"), whole_file(tmp_path / "a"):
+        raise OSError("cannot write mode RGBA as JPEG")

@@ -104,7 +104,8 @@ def _module_class(path: Path, content: Any, trust: Sequence[str]) -> type[Expres
     if not isinstance(name, str) or "classes" not in settings:
         raise FerlitError(
             f"{path}: a checkpoint without the configuration of its network; give one that "
-            "`ferlit fit` made (in Python, ModuleClassifier takes any module of ferlit.training)"
+            "`ferlit fit` made (in Python, ferlit.inference.classifiers.checkpoint has "
+            "ModuleClassifier for any module of ferlit.training)"
         )
     check_class_paths(path, settings, trust)
     found = find_class(path, name)

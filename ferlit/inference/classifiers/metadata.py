@@ -88,7 +88,8 @@ class Metadata:
         """
         values: dict[str, Any] = {}
         parts = fields(Preprocessing)
-        for known in (*fields(cls), *parts):
+        own = (known for known in fields(cls) if known.name != "preprocessing")
+        for known in (*own, *parts):
             text = properties.get(known.name)
             if text is not None:
                 values[known.name] = text if known.type in _TEXTS else json.loads(text)

@@ -9,7 +9,7 @@ from typing import TextIO
 from rich.console import Console
 
 from ferlit.errors import UsageError
-from ferlit.files import names
+from ferlit.files import naming_errors
 from ferlit.inference.recognise.annotated import (
     PICTURES,
     VIDEOS,
@@ -73,7 +73,7 @@ def open_outputs(
 
         def write(item: Result) -> None:
             for path, output in outputs:
-                with names(path):
+                with naming_errors(path):
                     output.write(item)
 
         yield write
@@ -100,7 +100,7 @@ def _open(
 
 
 def _close(path: Path, output: ResultWriter | TextIO) -> None:
-    with names(path):
+    with naming_errors(path):
         output.close()
 
 

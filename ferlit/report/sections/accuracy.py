@@ -117,7 +117,7 @@ def paper_figures(database: str, split: pd.DataFrame) -> tuple[Mapping[str, floa
     published = DATABASES[database].counts
     assert published is not None  # of those three it is known
     units = int(split[published.unit].sum())
-    people = int((split["identity"] != "").sum() and split["identity"].nunique())
+    people = split.loc[split["identity"] != "", "identity"].nunique()
     is_whole = units >= _WHOLE * published.total and people >= _WHOLE * published.subjects
     if is_whole:
         return PAPER[database], ""

@@ -8,7 +8,7 @@ from typing import Any
 
 from ferlit.errors import FerlitError
 from ferlit.files import write_json
-from ferlit.runs.settings import changes, named, nested, with_own_cosine
+from ferlit.runs.settings import changes, named, nested, short, with_own_cosine
 from ferlit.training.free_settings import FREE_IN_CROSSVAL
 
 SETTINGS = "crossval.json"
@@ -69,7 +69,7 @@ class Settings:
             free = named(changed, FREE_IN_CROSSVAL)
             for change in changed:
                 if change not in free:
-                    line = f"{change.path}: {change.old} there, {change.new} now"
+                    line = f"{change.path}: {short(change.old)} there, {short(change.new)} now"
                     found.setdefault(line, []).append(system)
         lines = [
             line if len(systems) == len(self.settings) else f"{line} ({', '.join(systems)})"

@@ -160,6 +160,8 @@ def resolve(options: Sequence[str], whose: str) -> dict[str, Any]:
         return _ParseOnly.run(["fit", *options], exit_on_error=False).settings
     except ArgumentError as error:
         raise UsageError(f"{whose}: {error}") from None
+    except SystemExit:
+        raise UsageError(f"{whose}: help is not for here; give it to ferlit fit") from None
 
 
 def _with_layers(options: Sequence[str]) -> list[str]:

@@ -6,6 +6,7 @@ The paper's network is trained on FER2013, then Multi-PIE, then the database tha
 
 import argparse
 import json
+import logging
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from ferlit.files import write_json
 from ferlit.options import without_option
 from ferlit.runs.folder import RunFolder
 from ferlit.runs.seen import ALLOW
-from ferlit.runs.settings import changes, named, short
+from ferlit.runs.settings import changes, named, nested, short
 from ferlit.training.fit.options import resolve
 from ferlit.training.free_settings import FREE_IN_STAGE
 from ferlit.training.stages.plan import (
@@ -33,6 +34,7 @@ from ferlit.training.stages.plan import (
 from ferlit.training.stages.progress import print_results, run_fit
 from ferlit.training.subprocesses.fit import Fit
 
+logger = logging.getLogger(__name__)
 SETTINGS = "stages.json"
 _HELP = """\
 options of the fits:
@@ -194,7 +196,7 @@ def remember(chain: Sequence[Link], path: Path) -> None:
     for place in chain:
         title, settings = place.stage.title, place.stage.settings
         if place.is_begun and title in known:
-            changed = _changed(known[title], settings, f"{path}, {title}")
+            changed = changed_settings(known[title], settings, f"{path}, {title}")
             if changed:
                 raise FerlitError(
                     f"{place.fit.run.path} was begun with other settings:\n  "
@@ -207,10 +209,27 @@ def remember(chain: Sequence[Link], path: Path) -> None:
     write_json(path, known)
 
 
-def _changed(old: Mapping[str, Any], new: Mapping[str, Any], whose: str) -> list[str]:
+def changed_settings(old: Mapping[str, Any], new: Mapping[str, Any], whose: str) -> list[str]:
+    """What a stage would do otherwise than when it was begun, a line each.
+
+    Args:
+        old: Its settings then, as ``stages.json`` has them.
+        new: Its settings now.
+        whose: What a message calls the former.
+    """
     if not isinstance(old.get("trainer"), Mapping):
-        # Earlier versions kept the options that were given, by their names.
-        old = resolve([f"--{name}={as_text(value)}" for name, value in old.items()], whose)
+        # Earlier versions kept the options of all configurations, by their names.
+        options = [f"--{name}={as_text(value)}" for name, value in old.items()]
+        try:
+            old = resolve(options, whose)
+        except UsageError:
+            # A later configuration names another class; arguments of the former are among them.
+            logger.warning(
+                "%s: written by an earlier version of ferlit, with a class that another one "
+                "replaces: settings that only the new command names are not compared",
+                whose,
+            )
+            old = nested(old)
     found = changes(old, new)
     free = named(found, FREE_IN_STAGE)
     return [

@@ -50,7 +50,7 @@ class Stage:
     @property
     def has_data(self) -> bool:
         """Whether an option or a configuration names its data."""
-        options = self.settings["data"]["init_args"]
+        options = self.settings["data"].get("init_args") or {}
         return any(options.get(name) for name in _DATA)
 
     def arguments(self) -> tuple[str, ...]:

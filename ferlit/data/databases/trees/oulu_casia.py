@@ -13,7 +13,6 @@ from ferlit.data.synthetic.person import Person
 SIZE = (320, 240)
 PEOPLE = ("P001", "P002", "P080")
 _FRAMES = {("VL", "Strong"): 5}  # of the usual protocol; the others are shorter
-_FEWEST = 2
 _BRIGHTNESS = {"Strong": 1.0, "Weak": 0.6, "Dark": 0.25}
 
 

@@ -12,7 +12,7 @@ def make_detector(
     """The detector of a choice of landmarks; None where nothing must be found.
 
     Args:
-        landmarks: As `choose_landmarks` returns it.
+        landmarks: As `ferlit.data.preparation.landmarks.choose_landmarks` returns it.
         models: Folder with the model files of mediapipe; None for the user's cache, which is
             filled at the first use.
         everywhere: Also look for faces beside the largest one.

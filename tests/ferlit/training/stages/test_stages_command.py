@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +19,8 @@ from ferlit.configurations import find_config
 from ferlit.data.store import Store
 from ferlit.errors import FerlitError
 from ferlit.options import without_option
-from ferlit.training.stages.command import link, put_aside
+from ferlit.training.fit.options import resolve
+from ferlit.training.stages.command import changed_settings, link, put_aside
 from ferlit.training.stages.plan import read_plan
 
 ROOT = Path(__file__).parents[4]
@@ -237,3 +239,23 @@ def test_a_file_that_is_no_plan_says_what_is_wrong(
     path.write_text(content)
     with pytest.raises(FerlitError, match=message):
         read_plan(path)
+
+
+def flat(content: dict[str, Any], above: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in content.items():
+        is_inner = isinstance(value, dict) and value
+        found |= flat(value, f"{above}{name}.") if is_inner else {f"{above}{name}": value}
+    return found
+
+
+@pytest.mark.parametrize("system", ["softmax", "1b_n1", "1b_nm", "2b_n1", "2b_nm"])
+def test_a_chain_that_an_earlier_version_began_goes_on(system: str) -> None:
+    """It kept the options of all configurations; a later one may name another class."""
+    names = ["ckplus.yaml", f"systems/{system}.yaml"]
+    kept: dict[str, Any] = {}
+    for name in names:
+        kept |= flat(yaml.safe_load(find_config(name).read_text()))
+    for more, expected in ([], []), (["--data.folds=4"], ["data.folds: 8 -> 4"]):
+        now = resolve([*(f"--config={name}" for name in names), *more], "now")
+        assert changed_settings(kept, now, "stages.json") == expected
