@@ -54,6 +54,8 @@ def changes(old: Any, new: Any, path: str = "", *, is_free: bool = False) -> lis
     if old.get("class_path") != new.get("class_path"):
         return [Change(path, old, new)]
     found: list[Change] = []
+    if is_free:  # a JSON file has made texts of numbers
+        old, new = ({str(key): value for key, value in each.items()} for each in (old, new))
     keys = old.keys() | new.keys() if is_free else old.keys() & new.keys()
     for key in keys | ({_MORE_ARGUMENTS} & (old.keys() | new.keys())):
         absent: Any = {} if key == _MORE_ARGUMENTS else None
@@ -70,6 +72,13 @@ def changes(old: Any, new: Any, path: str = "", *, is_free: bool = False) -> lis
             or (is_argument and not is_of_class and key not in _DATACLASSES),
         )
     return sorted(found, key=lambda change: change.name)
+
+
+def changes_beside(old: Any, new: Any, free: Iterable[str]) -> list[Change]:
+    """What differs beside the settings of some names, and those below them."""
+    found = changes(old, new)
+    may = named(found, free)
+    return [change for change in found if change not in may]
 
 
 def nested(flat: Mapping[str, Any]) -> dict[str, Any]:

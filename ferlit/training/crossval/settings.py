@@ -8,7 +8,7 @@ from typing import Any
 
 from ferlit.errors import FerlitError
 from ferlit.files import write_json
-from ferlit.runs.settings import changes, named, nested, short, with_own_cosine
+from ferlit.runs.settings import changes_beside, nested, short, with_own_cosine
 from ferlit.training.free_settings import FREE_IN_CROSSVAL
 
 SETTINGS = "crossval.json"
@@ -65,12 +65,9 @@ class Settings:
         """What ``other`` sets otherwise for the systems of this one, a line each."""
         found: dict[str, list[str]] = {}
         for system, there in self.settings.items():
-            changed = changes(there, other.settings[system])
-            free = named(changed, FREE_IN_CROSSVAL)
-            for change in changed:
-                if change not in free:
-                    line = f"{change.path}: {short(change.old)} there, {short(change.new)} now"
-                    found.setdefault(line, []).append(system)
+            for change in changes_beside(there, other.settings[system], FREE_IN_CROSSVAL):
+                line = f"{change.path}: {short(change.old)} there, {short(change.new)} now"
+                found.setdefault(line, []).append(system)
         lines = [
             line if len(systems) == len(self.settings) else f"{line} ({', '.join(systems)})"
             for line, systems in found.items()

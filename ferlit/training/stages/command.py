@@ -21,7 +21,7 @@ from ferlit.files import write_json
 from ferlit.options import without_option
 from ferlit.runs.folder import RunFolder
 from ferlit.runs.seen import ALLOW
-from ferlit.runs.settings import changes, named, nested, short
+from ferlit.runs.settings import changes_beside, nested, short
 from ferlit.training.fit.options import resolve
 from ferlit.training.free_settings import FREE_IN_STAGE
 from ferlit.training.stages.plan import (
@@ -230,10 +230,7 @@ def changed_settings(old: Mapping[str, Any], new: Mapping[str, Any], whose: str)
                 whose,
             )
             old = nested(old)
-    found = changes(old, new)
-    free = named(found, FREE_IN_STAGE)
     return [
         f"{change.name}: {short(change.old)} -> {short(change.new)}"
-        for change in found
-        if change not in free
+        for change in changes_beside(old, new, FREE_IN_STAGE)
     ]

@@ -35,6 +35,8 @@ class Tail:
 
     def show(self) -> None:
         """Show the whole lines that came since the last time."""
+        if not self.path.is_file():
+            return
         with self.path.open("rb") as file:
             file.seek(self.seen)
             lines = file.read().rpartition(b"\n")[0]
@@ -54,7 +56,11 @@ def run_fit(fit: Fit, title: str, console: Console) -> None:
     console.print(f"{title}: {fit.run.log}", highlight=False, markup=False, soft_wrap=True)
     tail, codes = Tail(fit.run.log, console), []
     with console.status(f"{title} runs"):
-        run_pool([fit], [{}], lambda _, code: codes.append(code), lambda _: tail.show())
+        try:
+            run_pool([fit], [{}], lambda _, code: codes.append(code), lambda _: tail.show())
+        except KeyboardInterrupt:
+            tail.show()  # what came since the last look
+            raise
     if codes[0] in (130, -signal.SIGINT):
         raise KeyboardInterrupt
     if codes[0] != 0 or not fit.run.is_finished:

@@ -1,3 +1,4 @@
+import json
 from typing import Any
 
 import pytest
@@ -48,3 +49,10 @@ def test_what_a_user_adds_or_takes_away_counts(
 )
 def test_what_another_version_knows_does_not(old: dict[str, Any], new: dict[str, Any]) -> None:
     assert changes(old, new) == changes(new, old) == []
+
+
+@pytest.mark.parametrize(
+    "settings", [callback(init_args={"scheduling": {0: 1, 4: 2}}), data({1: 2, "deep": {3: 4}})]
+)
+def test_a_memory_in_json_is_the_same(settings: dict[str, Any]) -> None:
+    assert changes(json.loads(json.dumps(settings)), settings) == []

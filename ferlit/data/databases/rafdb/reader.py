@@ -146,8 +146,6 @@ RAFDB = Database(
     reader=read_rafdb,
     layout=_LAYOUT,
     licence=RESEARCH_ONLY,
-    unused=("*Image/original/*",),
-    is_aligned=True,
     has_identities=False,
     published=(PUBLISHED,),
     options=(
@@ -159,4 +157,4 @@ RAFDB = Database(
         ),
     ),
     vary=_with_pictures,
-)
+).with_options({})
