@@ -2,5 +2,14 @@
 
 from ferlit.models.branches import Branches, ClassificationBranch, OneBranch, Output, TwoBranch
 from ferlit.models.inception import InceptionFER
+from ferlit.models.residual import ResidualFER
 
-__all__ = ["Branches", "ClassificationBranch", "InceptionFER", "OneBranch", "Output", "TwoBranch"]
+__all__ = [
+    "Branches",
+    "ClassificationBranch",
+    "InceptionFER",
+    "OneBranch",
+    "Output",
+    "ResidualFER",
+    "TwoBranch",
+]

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ferlit.models.inception import Norm, initialize_for_prelu
+from ferlit.models.prelu import PReLU
 
 
 class Output(NamedTuple):
@@ -134,7 +135,7 @@ def fully_connected(in_features: int, out_features: int, norm: Norm) -> nn.Seque
     has_norm = norm == "batch"
     layers: list[nn.Module] = [nn.Linear(in_features, out_features, bias=not has_norm)]
     layers += [nn.BatchNorm1d(out_features)] if has_norm else []
-    block = nn.Sequential(*layers, nn.PReLU(out_features))
+    block = nn.Sequential(*layers, PReLU(out_features))
     if not has_norm:
         initialize_for_prelu(block)
     return block

@@ -11,6 +11,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from ferlit.models.prelu import PReLU
+
 Norm = Literal["batch", "none"]
 
 
@@ -118,7 +120,7 @@ def _convolution(
         nn.Conv2d(in_channels, out_channels, size, stride, padding, bias=not has_norm)
     ]
     layers += [nn.BatchNorm2d(out_channels)] if has_norm else []
-    return nn.Sequential(*layers, nn.PReLU(out_channels))
+    return nn.Sequential(*layers, PReLU(out_channels))
 
 
 def _pool() -> nn.MaxPool2d:

@@ -27,6 +27,7 @@ from ferlit.data.records import SequenceRule
 from ferlit.errors import FerlitError, UsageError
 from ferlit.evaluation.metrics import Predictions, SequenceAccuracy
 from ferlit.models import Branches, InceptionFER, OneBranch
+from ferlit.models.layout import to_channels_last
 from ferlit.models.weights import load_matching_weights
 from ferlit.runs.people import PEOPLE, Split, Training
 from ferlit.training.schedules import set_length
@@ -42,6 +43,24 @@ _OBJECTS = ["backbone", "branches", "optimizer", "lr_scheduler", "init_from", "m
 def adam(parameters: Any) -> torch.optim.Optimizer:
     """Adam with a learning rate of 1e-3, where a configuration names no optimiser."""
     return torch.optim.Adam(parameters, lr=1e-3)
+
+
+def fuse(optimizer: torch.optim.Optimizer) -> None:
+    """Let an optimiser make its step in one pass over the weights, where torch can and none says.
+
+    >>> optimizer = adam([torch.zeros(1, requires_grad=True)])
+    >>> fuse(optimizer)
+    >>> optimizer.param_groups[0]["fused"]
+    True
+    """
+    for group in optimizer.param_groups:
+        is_open = "fused" in group and group["fused"] is None and not group.get("foreach")
+        # Not for a differentiable or capturable step, nor for a tensor as the learning rate.
+        is_plain = not any(group.get(name) for name in ("differentiable", "capturable"))
+        weights: list[Tensor] = group["params"]
+        kinds = {(weight.device.type, weight.is_floating_point()) for weight in weights}
+        if is_open and is_plain and kinds <= {("cpu", True), ("cuda", True)}:
+            group["fused"] = True
 
 
 class _Shared:
@@ -113,6 +132,7 @@ class ExpressionModule(LightningModule):
                 f"the backbone {type(self.backbone).__name__} has no integer attribute "
                 "out_features: say there how many features it gives"
             )
+        to_channels_last(self.backbone)
         self.branches = branches(out_features, len(classes))
         self.optimizer = _Shared(optimizer)
         self.lr_scheduler = lr_scheduler and _Shared(lr_scheduler)
@@ -191,6 +211,8 @@ class ExpressionModule(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say how pictures become inputs, and who trained and validated."""
+        weights = checkpoint.get("state_dict", {})
+        checkpoint["state_dict"] = {name: each.contiguous() for name, each in weights.items()}
         data = getattr(self.trainer, "datamodule", None)
         if isinstance(data, ExpressionDataModule):
             checkpoint[PREPROCESSING] = asdict(data.preprocessing)
@@ -206,6 +228,7 @@ class ExpressionModule(LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = self.optimizer(self.parameters())
+        fuse(optimizer)
         if self.lr_scheduler is None:
             return optimizer
         schedule = self.lr_scheduler(optimizer)

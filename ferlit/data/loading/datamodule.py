@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from ferlit.data.databases import Database, find_database
 from ferlit.data.folds import fold_splits, subject_folds
-from ferlit.data.loading.dataset import Collate, FaceDataset, Sample
+from ferlit.data.loading.dataset import Batch, FaceDataset, whole
 from ferlit.data.loading.preprocessing import Preprocessing
 from ferlit.data.loading.samplers import BatchSampler, SeededBatches, ShardSampler, ShuffledBatches
 from ferlit.data.loading.source import cached_store, find_source
@@ -191,7 +191,7 @@ class ExpressionDataModule(LightningDataModule):
         groups = table.groupby(["split", "fold", "identity"], as_index=False)
         return groups.agg(images=("sequence", "size"), sequences=("sequence", "nunique"))
 
-    def train_dataloader(self) -> DataLoader[Sample]:
+    def train_dataloader(self) -> DataLoader[Batch]:
         rows = self._rows("train", required=True)
         dataset = FaceDataset(
             self.store.faces,
@@ -201,6 +201,7 @@ class ExpressionDataModule(LightningDataModule):
             self.train_transform,
             self.store.targets,
             draw_label=self.target_rule == "probability",
+            tuple_size=self.tuple_size,
         )
         batches = SeededBatches(
             self._batches(rows),
@@ -214,17 +215,16 @@ class ExpressionDataModule(LightningDataModule):
             dataset,
             batch_sampler=batches,
             generator=batches.generator,
-            collate_fn=Collate(self.tuple_size),
             **self._loader_options(),
         )
 
-    def val_dataloader(self) -> DataLoader[Sample]:
+    def val_dataloader(self) -> DataLoader[Batch]:
         return self._eval_dataloader(self._rows("val", required=True))
 
-    def test_dataloader(self) -> DataLoader[Sample]:
+    def test_dataloader(self) -> DataLoader[Batch]:
         return self._eval_dataloader(self._rows("test", required=True))
 
-    def predict_dataloader(self) -> DataLoader[Sample]:
+    def predict_dataloader(self) -> DataLoader[Batch]:
         """Every image of the store, labelled or not."""
         return self._eval_dataloader(np.arange(len(self.labels), dtype=np.int64))
 
@@ -252,7 +252,7 @@ class ExpressionDataModule(LightningDataModule):
             raise DataError(f"{self.source_name}: the split has no labelled {part} images")
         return rows
 
-    def _eval_dataloader(self, rows: NDArray[np.int64]) -> DataLoader[Sample]:
+    def _eval_dataloader(self, rows: NDArray[np.int64]) -> DataLoader[Batch]:
         dataset = FaceDataset(
             self.store.faces, self.labels, self.sequences, rows, self.eval_transform
         )
@@ -260,12 +260,15 @@ class ExpressionDataModule(LightningDataModule):
             dataset,
             batch_size=self.eval_batch_size,
             sampler=ShardSampler(len(rows), rank=self._rank, num_replicas=self._num_replicas),
-            collate_fn=Collate(),
             **self._loader_options(),
         )
 
     def _loader_options(self) -> dict[str, Any]:
-        return {"num_workers": self.num_workers, "worker_init_fn": _begin_worker}
+        return {
+            "num_workers": self.num_workers,
+            "worker_init_fn": _begin_worker,
+            "collate_fn": whole,
+        }
 
     def _epoch(self) -> int:
         """The epoch whose plan a training loader starts with."""

@@ -33,27 +33,21 @@ class Batch(NamedTuple):
     target: Tensor | None = None
 
 
-class Sample(NamedTuple):
-    """One face of a `Batch`."""
-
-    image: Tensor
-    label: int
-    row: int
-    sequence: int
-    target: Tensor | None = None
+Key = int | tuple[int, int]
 
 
-class FaceDataset(Dataset[Sample]):
-    """Some rows of a store, transformed.
+class FaceDataset(Dataset[Batch]):
+    """Some rows of a store, transformed: whole batches, as a loader asks for them.
 
     Args:
         faces: (n, 60, 60) all faces of the store.
         labels: (n,) class numbers of all faces.
         sequences: (n,) sequence numbers of all faces.
         rows: The rows that this dataset has.
-        transform: From a face and a seed to the input.
+        transform: From faces and seeds to the input.
         targets: (n, K) what several people saw in all faces, to train on; None for the labels.
         draw_label: Draw one label from the targets each time instead, with the image's seed.
+        tuple_size: (M, N) where batches are laid out tuple after tuple.
     """
 
     def __init__(
@@ -66,6 +60,7 @@ class FaceDataset(Dataset[Sample]):
         targets: NDArray[np.float32] | None = None,
         *,
         draw_label: bool = False,
+        tuple_size: tuple[int, int] | None = None,
     ) -> None:
         self.faces = faces
         self.labels = labels
@@ -74,41 +69,43 @@ class FaceDataset(Dataset[Sample]):
         self.transform = transform
         self.targets = targets
         self.draw_label = draw_label
+        self.tuple_size = tuple_size
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, key: int | tuple[int, int]) -> Sample:
-        """The face at an index, or at an (index, seed of its augmentation)."""
-        index, seed = key if isinstance(key, tuple) else (key, 0)
-        row = int(self.rows[index])
-        image = self.transform(self.faces[row], seed)
-        label, target = int(self.labels[row]), None
+    def __getitem__(self, key: Key) -> Batch:
+        """A batch of the one face at an index, or at an (index, seed of its augmentation)."""
+        return self.__getitems__([key])
+
+    def __getitems__(self, keys: Sequence[Key]) -> Batch:
+        """The batch of several faces; PyTorch's loader calls it."""
+        pairs = [key if isinstance(key, tuple) else (key, 0) for key in keys]
+        rows = self.rows[[index for index, _ in pairs]]
+        seeds = [seed for _, seed in pairs]
+        labels, targets = self.labels[rows], None
         if self.targets is not None and self.draw_label:
-            shares = self.targets[row].astype(np.float64)
-            label = int(np.random.default_rng(seed).choice(len(shares), p=shares / shares.sum()))
+            labels = np.array(
+                [_draw(self.targets[row], seed) for row, seed in zip(rows, seeds, strict=True)]
+            )
         elif self.targets is not None:
-            target = torch.from_numpy(np.array(self.targets[row]))
-        return Sample(image, label, row, int(self.sequences[row]), target)
-
-
-class Collate:
-    """Stacks samples to a `Batch`; picklable, so that it reaches spawned workers.
-
-    Args:
-        tuple_size: (M, N) where batches are laid out tuple after tuple.
-    """
-
-    def __init__(self, tuple_size: tuple[int, int] | None = None) -> None:
-        self.tuple_size = tuple_size
-
-    def __call__(self, samples: Sequence[Sample]) -> Batch:
-        images, labels, rows, sequences, targets = zip(*samples, strict=True)
+            targets = torch.from_numpy(np.array(self.targets[rows]))
         return Batch(
-            torch.stack(images),
-            torch.tensor(labels),
-            torch.tensor(rows),
-            torch.tensor(sequences),
+            self.transform.batch(np.asarray(self.faces[rows]), seeds),
+            torch.from_numpy(labels),
+            torch.from_numpy(rows),
+            torch.from_numpy(self.sequences[rows]),
             self.tuple_size,
-            None if targets[0] is None else torch.stack(targets),
+            targets,
         )
+
+
+def whole(batch: Batch) -> Batch:
+    """What collates batches that are whole already."""
+    return batch
+
+
+def _draw(shares: NDArray[np.float32], seed: int) -> int:
+    """A class number, drawn with what several people saw as its probabilities."""
+    exact = shares.astype(np.float64)
+    return int(np.random.default_rng(seed).choice(len(exact), p=exact / exact.sum()))

@@ -59,7 +59,8 @@ class Preprocessing:
 
     def inputs(self, faces: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """(B, 1, 48, 48) what validation and test see of B registered faces."""
-        return np.stack([self._evaluation(face).numpy() for face in faces])
+        found = list(faces)
+        return self._evaluation.batch(np.stack(found), [0] * len(found)).numpy()
 
     @cached_property
     def _evaluation(self) -> FaceTransform:

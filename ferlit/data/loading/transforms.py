@@ -6,7 +6,9 @@ what the paper does not have.
 """
 
 import os
-from dataclasses import dataclass, fields
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else the import asks the network
@@ -18,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ferlit.data.loading.geometry import happens, random_affine, random_crops
 from ferlit.errors import UsageError
 
 INPUT_SIZE = 48
@@ -34,6 +37,9 @@ class Augmentation:
         shift: Moved by up to so many pixels along both axes, beyond the crop's 6.
         erase: Probability that a random rectangle, a fiftieth to a fifth of the face, is emptied
             (Zhong et al., Random erasing data augmentation, AAAI 2020).
+        independent: Draw each of these by itself. False draws them as albumentations does, each
+            from the same random number: a crop from the upper half is always flipped, one from the
+            lower half never.
 
     Raises:
         UsageError: a value is out of range.
@@ -47,77 +53,77 @@ class Augmentation:
     zoom: float = 0.0
     shift: int = 0
     erase: float = 0.0
+    independent: bool = False
 
     def __post_init__(self) -> None:
         highest = {"flip": 1, "rotation": 180, "zoom": 0.5, "shift": 20, "erase": 1}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not 0 <= value <= highest[field.name]:
-                raise UsageError(f"{field.name}={value}: from 0 to {highest[field.name]}")
+        for name, most in highest.items():
+            value = getattr(self, name)
+            if not 0 <= value <= most:
+                raise UsageError(f"{name}={value}: from 0 to {most}")
 
-    def before_crop(self) -> list[Any]:
-        """The steps on the 60 x 60 face; what moves into the picture is its mirror image."""
-        if not (self.rotation or self.zoom or self.shift):
-            return []
-        affine = A.Affine(
-            rotate=(-self.rotation, self.rotation),
-            scale=(1 - self.zoom, 1 + self.zoom),
-            translate_px=(-self.shift, self.shift),
-            border_mode=cv2.BORDER_REFLECT_101,
-            p=1.0,
-        )
-        return [affine]
+    @property
+    def is_affine(self) -> bool:
+        """Whether faces are turned, enlarged or moved before the crop."""
+        return bool(self.rotation or self.zoom or self.shift)
 
-    def after_standardizing(self) -> list[Any]:
-        """The steps on the network's input, whose mean is 0."""
-        return [A.Erasing(scale=(0.02, 0.2), fill=0, p=self.erase)] if self.erase else []
+    def seeds(self, seeds: Sequence[int], step: str) -> Sequence[int]:
+        """What a step draws from, of each face."""
+        if not self.independent:
+            return seeds
+        return [seed ^ (zlib.crc32(step.encode()) << 16) for seed in seeds]
 
 
 def subtract_plane(image: NDArray[Any]) -> NDArray[np.float32]:
     """Subtract the least-squares plane of grey values over (x, y), against uneven light.
 
     Args:
-        image: (H, W) grey values.
+        image: (..., H, W) grey values.
 
     Returns:
-        (H, W) float32 residuals; their mean is zero.
+        (..., H, W) float32 residuals; the mean of each image is zero.
 
     >>> ramp = np.add.outer(2.0 * np.arange(5), 3.0 * np.arange(5)) + 7
     >>> bool(np.allclose(subtract_plane(ramp), 0, atol=1e-5))
     True
     """
     values = image.astype(np.float32)
-    height, width = values.shape
+    height, width = values.shape[-2:]
     y = np.arange(height, dtype=np.float32)[:, None] - (height - 1) / 2
     x = np.arange(width, dtype=np.float32)[None, :] - (width - 1) / 2
     # On a centred grid 1, x and y are orthogonal, so each coefficient is a projection.
-    residual: NDArray[np.float32] = values - values.mean()
-    residual -= x * ((x * values).sum() / (height * (x**2).sum()))
-    residual -= y * ((y * values).sum() / (width * (y**2).sum()))
+    residual: NDArray[np.float32] = values - _over_image(np.mean, values)
+    residual -= x * (_over_image(np.sum, x * values) / (height * (x**2).sum()))
+    residual -= y * (_over_image(np.sum, y * values) / (width * (y**2).sum()))
     return residual
 
 
-class SubtractPlane(A.ImageOnlyTransform):  # type: ignore[misc]
-    """`subtract_plane` as a step of an albumentations pipeline."""
+def standardize(image: NDArray[Any]) -> NDArray[np.float32]:
+    """Zero mean and unit variance of each image; a constant one becomes zero.
 
-    def apply(self, img: NDArray[Any], **_: Any) -> NDArray[np.float32]:
-        return subtract_plane(img)
+    Args:
+        image: (..., H, W).
+
+    >>> standardize(np.array([[1.0, 3.0]]))
+    array([[-1.,  1.]], dtype=float32)
+    """
+    values = image.astype(np.float32)
+    values -= _over_image(np.mean, values)
+    values /= np.maximum(_over_image(np.std, values), np.float32(1e-6))
+    return values
 
 
-class Standardize(A.ImageOnlyTransform):  # type: ignore[misc]
-    """Zero mean and unit variance per image; a constant image becomes zero."""
-
-    def apply(self, img: NDArray[Any], **_: Any) -> NDArray[np.float32]:
-        values = img.astype(np.float32)
-        values -= values.mean()
-        return values / max(float(values.std()), 1e-6)
+def equalize_histograms(faces: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Equalise the histogram of each of (B, H, W) faces."""
+    return np.stack([cv2.equalizeHist(face) for face in faces])
 
 
 class FaceTransform:
-    """A stored face to the network's input.
+    """Stored faces to the network's input, whole batches at a time.
 
-    Every call gets its own seed, so an image is cut the same way for the same seed wherever it is
-    loaded: augmentation does not depend on the number of workers, and a resumed run repeats it.
+    Every face gets its own seed, so an image is cut the same way for the same seed wherever and
+    with whichever other ones it is loaded: augmentation depends neither on the number of workers
+    nor on the batch, and a resumed run repeats it.
 
     Args:
         train: Random crop and augmentation (True) or the centre crop (False).
@@ -138,16 +144,12 @@ class FaceTransform:
         equalize: bool = True,
         fit_plane: bool = True,
     ) -> None:
-        crop = A.RandomCrop if train else A.CenterCrop
-        steps: list[Any] = augment.before_crop() if train else []
-        steps += [crop(INPUT_SIZE, INPUT_SIZE)]
-        steps += [A.HorizontalFlip(p=augment.flip)] if train else []
-        steps += [A.Equalize(p=1.0)] if equalize else []
-        steps += [SubtractPlane(p=1.0)] if fit_plane else []
-        steps += [Standardize(p=1.0)]
-        steps += augment.after_standardizing() if train else []
-        self.pipeline = A.Compose(steps)
         self.is_random = train
+        self.augment = augment
+        # On the network's input, whose mean is 0.
+        self.erasing = A.Erasing(scale=(0.02, 0.2), fill=0, p=1.0)
+        self.equalize = equalize
+        self.fit_plane = fit_plane
 
     def __call__(self, face: NDArray[np.uint8], seed: int = 0) -> Tensor:
         """Transform one face.
@@ -159,6 +161,55 @@ class FaceTransform:
         Returns:
             (1, 48, 48) float32.
         """
+        return self.batch(np.asarray(face)[None], [seed])[0]
+
+    def batch(self, faces: NDArray[np.uint8], seeds: Sequence[int]) -> Tensor:
+        """Transform several faces.
+
+        Args:
+            faces: (B, 60, 60) uint8.
+            seeds: B of them; each fixes the crop and the augmentation of its face.
+
+        Returns:
+            (B, 1, 48, 48) float32.
+        """
+        crops = np.ascontiguousarray(faces)
         if self.is_random:
-            self.pipeline.set_random_seed(seed)
-        return torch.from_numpy(self.pipeline(image=np.ascontiguousarray(face))["image"])[None]
+            crops = self._vary(crops, seeds)
+        else:
+            top, left = ((size - INPUT_SIZE) // 2 for size in crops.shape[1:])
+            crops = crops[:, top : top + INPUT_SIZE, left : left + INPUT_SIZE]
+        images: NDArray[Any] = equalize_histograms(crops) if self.equalize else crops
+        images = standardize(subtract_plane(images) if self.fit_plane else images)
+        if self.is_random and self.augment.erase:
+            self._erase(images, self.augment.seeds(seeds, "erase"))
+        # With strides that say channels last, so that the first convolution's output is so too.
+        return torch.from_numpy(images)[..., None].permute(0, 3, 1, 2)
+
+    def _vary(self, faces: NDArray[np.uint8], seeds: Sequence[int]) -> NDArray[np.uint8]:
+        """Random crops of turned, moved and flipped faces."""
+        augment = self.augment
+        if augment.is_affine:
+            faces = random_affine(
+                *(faces, augment.seeds(seeds, "affine")),
+                rotation=augment.rotation,
+                zoom=augment.zoom,
+                shift=augment.shift,
+            )
+        crops = random_crops(faces, augment.seeds(seeds, "crop"), INPUT_SIZE)
+        flipped = happens(augment.seeds(seeds, "flip"), augment.flip)
+        crops[flipped] = crops[flipped, :, ::-1]
+        return crops
+
+    def _erase(self, images: NDArray[np.float32], seeds: Sequence[int]) -> None:
+        """Empty a random rectangle of some images, in place."""
+        for row in np.flatnonzero(happens(seeds, self.augment.erase)).tolist():
+            self.erasing.set_random_seed(seeds[row])
+            self.erasing.py_random.random()  # what `happens` has drawn
+            images[row] = self.erasing(image=images[row])["image"]
+
+
+def _over_image(reduce: Callable[..., Any], values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(..., 1, 1) a reduction of (..., H, W) over each image."""
+    reduced: NDArray[np.float32] = reduce(values.reshape(*values.shape[:-2], -1), axis=-1)
+    return reduced[..., None, None]

@@ -25,6 +25,7 @@ from ferlit.training.callbacks.seeding import SeedEpochs
 from ferlit.training.callbacks.statistics import LearningRate, MiningStatistics
 from ferlit.training.callbacks.summary import EpochSummary, SaveSplit, WriteResults
 from ferlit.training.callbacks.termination import EndWithWorkers
+from ferlit.training.fit.precision import AUTO, RunTrainer, chosen_precision
 from ferlit.training.modules import ExpressionModule
 from ferlit.training.record.saved_config import SaveConfig, plain
 
@@ -61,6 +62,7 @@ class OptionsCLI(LightningCLI):
         return cls(
             ExpressionModule,
             LightningDataModule,
+            trainer_class=RunTrainer,
             subclass_mode_model=True,
             subclass_mode_data=True,
             auto_configure_optimizers=False,
@@ -122,6 +124,10 @@ class OptionsCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         super().parse_arguments(parser, args)
         self.given = option_values(args if isinstance(args, list) else [])
+        trainer = self.config[self.config["subcommand"]].get("trainer")
+        if trainer is not None and trainer.precision == AUTO:
+            # Here, so that the run's config.yaml says what it was, and a resumption compares it.
+            trainer.precision = chosen_precision(trainer.accelerator)
 
     @property
     def settings(self) -> dict[str, Any]:

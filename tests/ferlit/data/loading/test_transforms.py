@@ -1,8 +1,19 @@
+from typing import Any
+
+import albumentations as A
+import cv2
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
-from ferlit.data.loading.transforms import Augmentation, FaceTransform, subtract_plane
+from ferlit.data.loading.dataset import FaceDataset
+from ferlit.data.loading.transforms import (
+    Augmentation,
+    FaceTransform,
+    standardize,
+    subtract_plane,
+)
 from ferlit.errors import UsageError
 
 RNG = np.random.default_rng(0)
@@ -113,3 +124,86 @@ def test_erasing_empties_a_rectangle_at_the_mean() -> None:
 def test_an_augmentation_out_of_range_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(UsageError, match=rf"{next(iter(wrong))}={next(iter(wrong.values()))}"):
         Augmentation(**wrong)  # type: ignore[arg-type]
+
+
+def by_albumentations(
+    face: NDArray[np.uint8], seed: int, augment: Augmentation, *, equalize: bool
+) -> NDArray[np.float32]:
+    """The oracle: one face through albumentations' own steps."""
+    limits = -augment.shift, augment.shift
+    affine = A.Affine(
+        rotate=(-augment.rotation, augment.rotation),
+        scale=(1 - augment.zoom, 1 + augment.zoom),
+        translate_px=limits,
+        border_mode=cv2.BORDER_REFLECT_101,
+        p=1.0,
+    )
+    steps: list[Any] = [affine] if augment.is_affine else []
+    steps += [A.RandomCrop(48, 48), A.HorizontalFlip(p=augment.flip)]
+    steps += [A.Equalize(p=1.0)] if equalize else []
+    pipeline = A.Compose(steps)
+    pipeline.set_random_seed(seed)
+    image = standardize(subtract_plane(pipeline(image=face)["image"]))
+    erasing = A.Erasing(scale=(0.02, 0.2), fill=0, p=augment.erase)
+    erasing.set_random_seed(seed)
+    return np.asarray(erasing(image=image)["image"])
+
+
+@pytest.mark.parametrize("equalize", [True, False])
+@pytest.mark.parametrize(
+    "augment",
+    [
+        Augmentation(),
+        Augmentation(flip=0),
+        Augmentation(flip=1, erase=0.5),
+        Augmentation(rotation=12, zoom=0.15, shift=4, erase=0.3),
+        Augmentation(shift=2),
+        Augmentation(zoom=0.2, flip=0.3),
+    ],
+    ids=["paper", "no flips", "erasing", "strong", "shift", "zoom"],
+)
+def test_whole_batches_have_the_pixels_of_albumentations(
+    augment: Augmentation, equalize: bool
+) -> None:
+    rng = np.random.default_rng(1)
+    noise = rng.integers(0, 256, (40, 60, 60), dtype=np.uint8)
+    smooth = np.stack([cv2.GaussianBlur(face, (0, 0), 4) for face in noise])
+    faces = np.concatenate([noise, smooth, np.full((1, 60, 60), 9, np.uint8)])
+    seeds = rng.integers(2**63, size=len(faces)).tolist()
+    transform = FaceTransform(train=True, augment=augment, equalize=equalize)
+    images = transform.batch(faces, seeds)
+    for face, seed, image in zip(faces, seeds, images, strict=True):
+        expected = by_albumentations(face, seed, augment, equalize=equalize)
+        np.testing.assert_array_equal(image[0], expected)
+        assert torch.equal(transform(face, seed), image)
+
+
+@pytest.mark.parametrize(("independent", "kinds"), [(True, 4), (False, 2)])
+def test_independent_draws_flip_crops_from_everywhere(independent: bool, kinds: int) -> None:
+    """Else a crop from the upper half is always flipped, and one from the lower half never."""
+    transform = FaceTransform(
+        train=True,
+        augment=Augmentation(independent=independent),
+        equalize=False,
+        fit_plane=False,
+    )
+    rows, columns = np.mgrid[:60, :60].astype(np.uint8)
+    seeds = range(300)
+    tops = transform._vary(np.stack([rows] * 300), seeds)[:, 0, 0]
+    firsts = transform._vary(np.stack([columns] * 300), seeds)[:, 0, [0, -1]].astype(int)
+    is_flipped = firsts[:, 0] > firsts[:, 1]
+    away = tops != 6  # the middle, whose crops are of both kinds
+    assert 100 < is_flipped.sum() < 200
+    assert len(set(zip(tops[away] > 6, is_flipped[away], strict=True))) == kinds
+
+
+def test_a_dataset_gives_the_same_batch_whatever_its_order() -> None:
+    faces = np.random.default_rng(0).integers(0, 256, (5, 60, 60), dtype=np.uint8)
+    labels, rows = np.arange(5) % 3, np.array([4, 0, 2])
+    dataset = FaceDataset(faces, labels, np.arange(5), rows, FaceTransform(train=True))
+    batch = dataset.__getitems__([(0, 7), (2, 9)])
+    assert batch.row.tolist() == [4, 2]
+    assert batch.label.tolist() == [1, 2]
+    assert batch.image.shape == (2, 1, 48, 48)
+    assert torch.equal(batch.image[1:], dataset[(2, 9)].image)
+    assert torch.equal(dataset.__getitems__([(2, 9), (0, 7)]).image, batch.image.flip(0))
