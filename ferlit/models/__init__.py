@@ -3,6 +3,7 @@
 from ferlit.models.branches import Branches, ClassificationBranch, OneBranch, Output, TwoBranch
 from ferlit.models.inception import InceptionFER
 from ferlit.models.residual import ResidualFER
+from ferlit.models.timm import TimmBackbone
 
 __all__ = [
     "Branches",
@@ -11,5 +12,6 @@ __all__ = [
     "OneBranch",
     "Output",
     "ResidualFER",
+    "TimmBackbone",
     "TwoBranch",
 ]

@@ -1,5 +1,6 @@
 """Training: the LightningModules, their callbacks and the run's folder."""
 
+from ferlit.training.callbacks.averaging import AveragedWeights
 from ferlit.training.callbacks.backoff import BackOff
 from ferlit.training.callbacks.checkpoint import GoOn, RunCheckpoint
 from ferlit.training.callbacks.finite import StopOnNonFinite
@@ -14,6 +15,7 @@ from ferlit.training.record.wandb_logger import WandbRunLogger
 from ferlit.training.schedules import CosineAnnealingLR, WarmupCosine
 
 __all__ = [
+    "AveragedWeights",
     "BackOff",
     "CosineAnnealingLR",
     "EpochSummary",

@@ -31,7 +31,7 @@ from ferlit.models.layout import to_channels_last
 from ferlit.models.weights import load_matching_weights
 from ferlit.runs.people import PEOPLE, Split, Training
 from ferlit.training.schedules import set_length
-from ferlit.training.targets import TargetRule, mixup, softmax_loss
+from ferlit.training.targets import TargetRule, logit_adjustment, mixup, softmax_loss
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +90,8 @@ class ExpressionModule(LightningModule):
         label_smoothing: Share of each target that is spread over all classes.
         mixup: Alpha of mixup (see `ferlit.training.targets.mixup`); 0 mixes nothing.
         flip_average: Evaluate by the mean of the probabilities of a face and its mirror image.
+        logit_adjustment: Tau of logit adjustment, for classes that are rare in training (see
+            `ferlit.training.targets.logit_adjustment`); 0 adjusts nothing.
         target_rule: What the data's targets mean, see `ferlit.training.targets.softmax_loss`.
         compile: Run the fit, its validation and its test too, by `torch.compile`.
     """
@@ -106,6 +108,7 @@ class ExpressionModule(LightningModule):
         label_smoothing: float = 0.0,
         mixup: float = 0.0,
         flip_average: bool = False,
+        logit_adjustment: float = 0.0,
         target_rule: TargetRule = "",
         compile: bool = False,
     ) -> None:
@@ -121,6 +124,8 @@ class ExpressionModule(LightningModule):
                 f"label_smoothing={label_smoothing}: targets several of which are right are not "
                 "smoothed; leave it out"
             )
+        if logit_adjustment < 0:
+            raise UsageError(f"logit_adjustment={logit_adjustment}: it cannot be negative")
         self.save_hyperparameters(ignore=_OBJECTS)
         if "_instantiator" in self.hparams:  # built from a configuration: all of it is plain data
             self.save_hyperparameters()
@@ -140,6 +145,8 @@ class ExpressionModule(LightningModule):
         self.label_smoothing = label_smoothing
         self.mixup = mixup
         self.flip_average = flip_average
+        self.logit_adjustment = logit_adjustment
+        self._adjustment: Tensor | None = None  # of the logits, from the classes' shares
         self.target_rule: TargetRule = target_rule
         self.is_compiled = compile
         self.mixup_seed = torch.initial_seed() % 2**63  # every epoch gets another one
@@ -163,7 +170,14 @@ class ExpressionModule(LightningModule):
         return cast("Branches", self.branches).classify(self.backbone(image))
 
     def probabilities(self, image: Tensor) -> Tensor:
-        """(B, K) probabilities of (B, 1, 48, 48) faces, see ``flip_average``."""
+        """(B, K) probabilities of faces, see ``flip_average``.
+
+        Args:
+            image: (B, 1, 48, 48), or (B, C, 1, 48, 48) for the mean over C crops of each.
+        """
+        if image.ndim == 5:
+            of_crops = self.probabilities(image.flatten(0, 1))
+            return of_crops.view(*image.shape[:2], -1).mean(1)
         return flip_averaged(self._softmax, image) if self.flip_average else self._softmax(image)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -204,6 +218,8 @@ class ExpressionModule(LightningModule):
             report = load_matching_weights(self, self.init_from, self.classes)
             logger.info("weights from %s\n%s", self.init_from, report.summary())
             self._seen_before = Training.read(self.init_from)
+        if stage == "fit" and self.logit_adjustment:
+            self._adjustment = self._adjust()
         if stage == "fit" and self.is_compiled:
             # In place: a wrapper would rename the weights in the checkpoints.
             self.backbone.compile()
@@ -240,7 +256,24 @@ class ExpressionModule(LightningModule):
         return probabilities
 
     def _softmax_loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        return softmax_loss(logits, batch, self.target_rule, self.label_smoothing)
+        adjustment = self._adjustment
+        if adjustment is not None:
+            adjustment = adjustment.to(logits.device)
+        return softmax_loss(logits, batch, self.target_rule, self.label_smoothing, adjustment)
+
+    def _adjust(self) -> Tensor:
+        data = getattr(self.trainer, "datamodule", None)
+        if not isinstance(data, ExpressionDataModule):
+            raise UsageError(
+                f"logit_adjustment={self.logit_adjustment}: it needs the classes' shares in "
+                "training, which only the data modules of ferlit tell"
+            )
+        if data.balanced:
+            raise UsageError(
+                f"logit_adjustment={self.logit_adjustment}: with data.balanced no class is rarer "
+                "than another; leave out one of the two"
+            )
+        return logit_adjustment(data.class_shares(), self.logit_adjustment)
 
     def _log_training(self, losses: Mapping[str, Tensor], logits: Tensor, label: Tensor) -> None:
         # For callbacks: what is logged is a mean over the epoch.

@@ -1,5 +1,6 @@
 """What the softmax loss learns: labels, the judgements of several people, mixtures of both."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from ferlit.data.loading.dataset import Batch
 
+_LEAST_SHARE = 1e-6  # of a class, in a logarithm
 TargetRule = Literal["", "probability", "crossentropy", "multi_target"]
 
 
@@ -30,8 +32,33 @@ def multi_target_loss(logits: Tensor, targets: Tensor) -> Tensor:
     return -(logits.log_softmax(1) + targets.log()).amax(1).mean()
 
 
+def logit_adjustment(shares: Sequence[float], tau: float = 1.0) -> Tensor:
+    """What makes up for rare classes (Menon et al., Long-tail learning via logit adjustment, 2021).
+
+    The softmax loss of logits to which tau log(share) is added leaves to the network what speaks
+    for a class beside how often it comes (their Eq. 10), so that it is chosen for the mean over
+    classes in place of the mean over images.
+
+    Args:
+        shares: K shares of the classes in training; a class that does not come there has 0.
+        tau: 1 for equally frequent classes in use; 0 changes nothing.
+
+    Returns:
+        (K,) to be added to the logits.
+
+    >>> logit_adjustment([0.5, 0.25, 0.25]).exp()
+    tensor([0.5000, 0.2500, 0.2500])
+    """
+    frequent = torch.tensor(shares, dtype=torch.float32)
+    return tau * frequent.clamp_min(_LEAST_SHARE).log()
+
+
 def softmax_loss(
-    logits: Tensor, batch: Batch, rule: TargetRule = "", label_smoothing: float = 0.0
+    logits: Tensor,
+    batch: Batch,
+    rule: TargetRule = "",
+    label_smoothing: float = 0.0,
+    adjustment: Tensor | None = None,
 ) -> Tensor:
     """Cross-entropy with the batch's targets, or with its labels where it has none.
 
@@ -40,7 +67,10 @@ def softmax_loss(
         batch: Labels, and perhaps targets.
         rule: "multi_target" takes `multi_target_loss`.
         label_smoothing: Share of the target that is spread over all classes.
+        adjustment: (K,) what `logit_adjustment` gave; added to the logits in training alone.
     """
+    if adjustment is not None:
+        logits = logits + adjustment
     if batch.target is None:
         return F.cross_entropy(logits, batch.label, label_smoothing=label_smoothing)
     if rule == "multi_target":

@@ -52,6 +52,8 @@ class ExpressionDataModule(LightningDataModule):
         augment: How training faces are varied beside the random crop.
         equalize: Equalise the histogram (Sec. 5.1).
         fit_plane: Subtract the fitted plane of grey values (Sec. 5.1).
+        eval_crops: 1 evaluates the crop in the centre; 5 those in the corners too, and the mean of
+            their probabilities: ten crops with ``model.flip_average``, at ten times the price.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class ExpressionDataModule(LightningDataModule):
         augment: Augmentation = Augmentation(),  # noqa: B008 - it is frozen
         equalize: bool = True,
         fit_plane: bool = True,
+        eval_crops: int = 1,
     ) -> None:
         super().__init__()
         self.database = database
@@ -87,7 +90,7 @@ class ExpressionDataModule(LightningDataModule):
         self.balanced = balanced
         self._preprocessing = Preprocessing(landmarks, equalize, fit_plane)
         self.train_transform = self._preprocessing.transform(train=True, augment=augment)
-        self.eval_transform = self._preprocessing.transform()
+        self.eval_transform = self._preprocessing.transform(crops=eval_crops)
         self._prepared: str | None = None  # the fingerprint of the store
 
     @cached_property
@@ -190,6 +193,16 @@ class ExpressionDataModule(LightningDataModule):
         table = self.store.records[["identity", "sequence"]].assign(**columns)
         groups = table.groupby(["split", "fold", "identity"], as_index=False)
         return groups.agg(images=("sequence", "size"), sequences=("sequence", "nunique"))
+
+    def class_shares(self) -> list[float]:
+        """K shares of the classes among the training images, by targets where there are some."""
+        rows = self._rows("train", required=True)
+        if self.store.targets is None:
+            counts = np.bincount(self.labels[rows], minlength=len(self.classes)).astype(np.float64)
+        else:
+            targets = self.store.targets[rows].astype(np.float64)
+            counts = (targets / targets.sum(1, keepdims=True)).sum(0)
+        return [float(share) for share in counts / counts.sum()]
 
     def train_dataloader(self) -> DataLoader[Batch]:
         rows = self._rows("train", required=True)

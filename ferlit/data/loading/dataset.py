@@ -16,7 +16,7 @@ class Batch(NamedTuple):
     """What the network gets.
 
     Args:
-        image: (B, 1, 48, 48) float32.
+        image: (B, 1, 48, 48) float32; (B, 5, 1, 48, 48) where an evaluation takes five crops.
         label: (B,) class numbers; -1 where the label is withheld.
         row: (B,) rows of the store's record table.
         sequence: (B,) numbers of the sequences; a still is a sequence of its own.

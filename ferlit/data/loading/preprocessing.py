@@ -51,10 +51,11 @@ class Preprocessing:
         *,
         train: bool = False,
         augment: Augmentation = Augmentation(),  # noqa: B008 - it is frozen
+        crops: int = 1,
     ) -> FaceTransform:
         """From a registered face to the input, see `FaceTransform`."""
         return FaceTransform(
-            train, augment=augment, equalize=self.equalize, fit_plane=self.fit_plane
+            train, augment=augment, equalize=self.equalize, fit_plane=self.fit_plane, crops=crops
         )
 
     def inputs(self, faces: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:

@@ -130,6 +130,10 @@ class FaceTransform:
         augment: How training faces are varied.
         equalize: Equalise the histogram.
         fit_plane: Subtract the fitted plane of grey values.
+        crops: 1, or 5 to evaluate the crops in the corners as well as that in the centre.
+
+    Raises:
+        UsageError: another number of crops, or several in training.
 
     >>> face = np.arange(3600, dtype=np.uint8).reshape(60, 60)
     >>> FaceTransform(train=False)(face).shape
@@ -143,8 +147,12 @@ class FaceTransform:
         augment: Augmentation = Augmentation(),
         equalize: bool = True,
         fit_plane: bool = True,
+        crops: int = 1,
     ) -> None:
+        if crops not in ((1,) if train else (1, 5)):
+            raise UsageError(f"crops={crops}: 1 in training, 1 or 5 in evaluation")
         self.is_random = train
+        self.crops = crops
         self.augment = augment
         # On the network's input, whose mean is 0.
         self.erasing = A.Erasing(scale=(0.02, 0.2), fill=0, p=1.0)
@@ -171,20 +179,17 @@ class FaceTransform:
             seeds: B of them; each fixes the crop and the augmentation of its face.
 
         Returns:
-            (B, 1, 48, 48) float32.
+            (B, 1, 48, 48) float32; (B, 5, 1, 48, 48) with 5 crops.
         """
         crops = np.ascontiguousarray(faces)
-        if self.is_random:
-            crops = self._vary(crops, seeds)
-        else:
-            top, left = ((size - INPUT_SIZE) // 2 for size in crops.shape[1:])
-            crops = crops[:, top : top + INPUT_SIZE, left : left + INPUT_SIZE]
+        crops = self._vary(crops, seeds) if self.is_random else fixed_crops(crops, self.crops)
         images: NDArray[Any] = equalize_histograms(crops) if self.equalize else crops
         images = standardize(subtract_plane(images) if self.fit_plane else images)
         if self.is_random and self.augment.erase:
             self._erase(images, self.augment.seeds(seeds, "erase"))
         # With strides that say channels last, so that the first convolution's output is so too.
-        return torch.from_numpy(images)[..., None].permute(0, 3, 1, 2)
+        inputs = torch.from_numpy(images)[..., None].permute(0, 3, 1, 2)
+        return inputs if self.crops == 1 else inputs.view(-1, self.crops, *inputs.shape[1:])
 
     def _vary(self, faces: NDArray[np.uint8], seeds: Sequence[int]) -> NDArray[np.uint8]:
         """Random crops of turned, moved and flipped faces."""
@@ -207,6 +212,15 @@ class FaceTransform:
             self.erasing.set_random_seed(seeds[row])
             self.erasing.py_random.random()  # what `happens` has drawn
             images[row] = self.erasing(image=images[row])["image"]
+
+
+def fixed_crops(faces: NDArray[np.uint8], crops: int) -> NDArray[np.uint8]:
+    """(B * crops, 48, 48) of (B, H, W) faces: the centre, with 5 crops also the four corners."""
+    down, right = (size - INPUT_SIZE for size in faces.shape[1:])
+    corners = [(0, 0), (0, right), (down, 0), (down, right)] if crops == 5 else []
+    places = [(down // 2, right // 2), *corners]
+    each = [faces[:, y : y + INPUT_SIZE, x : x + INPUT_SIZE] for y, x in places]
+    return np.stack(each, axis=1).reshape(-1, INPUT_SIZE, INPUT_SIZE)
 
 
 def _over_image(reduce: Callable[..., Any], values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -17,6 +17,7 @@ from ferlit.data.loading.preprocessing import PREPROCESSING, Preprocessing
 from ferlit.data.records import SequenceRule
 from ferlit.errors import FerlitError
 from ferlit.inference.classifiers.trust import check_class_paths, find_class
+from ferlit.models.timm import weights_follow
 from ferlit.training.modules import ExpressionModule
 
 logger = logging.getLogger(__name__)
@@ -67,9 +68,10 @@ def load_checkpoint(path: Path, device: torch.device, trust: Sequence[str]) -> M
         ) from error
     kind = _module_class(path, content, trust)
     try:
-        module = kind.load_from_checkpoint(
-            path, weights_only=True, map_location="cpu", init_from=None
-        )
+        with weights_follow():
+            module = kind.load_from_checkpoint(
+                path, weights_only=True, map_location="cpu", init_from=None
+            )
     except Exception as error:  # whatever the classes named in it raise
         raise FerlitError(
             f"{path}: its network cannot be built again: {brief(error)}. Classes of your own "

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferlit.errors import FerlitError, UsageError
+from ferlit.extras import has
 from ferlit.inference.classifiers.metadata import Metadata, read_metadata
 from ferlit.inference.classifiers.seal import check_seal
-from ferlit.inference.extras import has
 
 INPUT, OUTPUT = "faces", "probabilities"
 

@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 
 from ferlit.errors import FerlitError, UsageError
-from ferlit.inference.extras import require
+from ferlit.extras import require
 from ferlit.options import add_landmark_models, add_trust
 
 logger = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from ferlit.errors import UsageError
-from ferlit.inference.extras import require
+from ferlit.extras import require
 from ferlit.options import add_trust
 
 ONNX, PT2 = ".onnx", ".pt2"

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from ferlit.data.loading.preprocessing import flip_averaged
 from ferlit.data.loading.transforms import INPUT_SIZE
 from ferlit.errors import FerlitError
+from ferlit.extras import require
 from ferlit.inference.classifiers.exported import INPUT, OUTPUT, first_line
 from ferlit.inference.classifiers.metadata import Metadata
 from ferlit.inference.classifiers.seal import seal_onnx, seal_pt2
-from ferlit.inference.extras import require
 
 if TYPE_CHECKING:
     import onnx

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from ferlit.data.loading.datamodule import ExpressionDataModule
 from ferlit.data.store import DESCRIPTION, Description
 from ferlit.errors import DataError
+from ferlit.extras import require
 from ferlit.inference.classifiers.exported import INPUT
 from ferlit.inference.classifiers.loading import Classifier
 from ferlit.inference.classifiers.metadata import read_metadata
 from ferlit.inference.export.graphs import save_onnx
 from ferlit.inference.export.parity import Parity, compare, predict
-from ferlit.inference.extras import require
 from ferlit.inference.origin import Origin
 from ferlit.runs.people import Split, Training
 from ferlit.runs.seen import count_seen

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from ferlit.data.loading.datamodule import ExpressionDataModule
 from ferlit.errors import FerlitError, UsageError
+from ferlit.models.timm import weights_follow
 from ferlit.runs.checkpoints import config_of, read_checkpoint
 from ferlit.runs.folder import RunFolder
 from ferlit.runs.people import Training
@@ -112,7 +114,9 @@ class CommandCLI(OptionsCLI):
             raise UsageError(f"--trainer: {error}") from error
 
     def instantiate_classes(self) -> None:
-        super().instantiate_classes()
+        is_loaded = self.config[self.subcommand].get("ckpt_path") is not None
+        with weights_follow() if is_loaded else nullcontext():
+            super().instantiate_classes()
         check_launch(self.trainer)
         if type(self.trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             self.trainer.strategy.checkpoint_io = WholeCheckpoints()

@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 _LIMITS = {"test": "test", "validate": "val", "predict": "predict"}
 _USED = (
     "data.equalize",
+    "data.eval_crops",
     "data.fit_plane",
     "data.fold",
     "data.folds",
@@ -99,7 +100,9 @@ class Plan:
         )
         options, network = data.get("init_args") or {}, model.get("init_args") or {}
         limit = f"limit_{_LIMITS[self.command]}_batches"
+        crops = options.get("eval_crops", 1)
         return {
+            **({"eval_crops": crops} if crops != 1 else {}),
             "equalize": options.get("equalize"),
             "fit_plane": options.get("fit_plane"),
             "flip_average": network.get("flip_average"),

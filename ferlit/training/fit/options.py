@@ -39,6 +39,7 @@ _SILENCED = (
     "The dirpath has changed",
     "callbacks used to create the checkpoint",
     "LeafSpec",
+    "is not supported by the model summary",
 )
 T = TypeVar("T", bound="OptionsCLI")
 

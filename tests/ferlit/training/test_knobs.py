@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -9,7 +10,9 @@ import yaml
 
 from ferlit.cli import main
 from ferlit.data import ExpressionDataModule
+from ferlit.data.loading.transforms import FaceTransform
 from ferlit.data.store import Store
+from ferlit.inference.classifiers.checkpoint import load_checkpoint
 from ferlit.training import JointModule
 from tests.ferlit.training.fits import fit_options
 
@@ -87,3 +90,35 @@ def test_the_run_ends_with_its_test(run: Path, store: Store) -> None:
     split = pd.read_csv(run / "split.csv")
     predictions = pd.read_csv(run / "predictions.csv")
     assert len(predictions) == split.loc[split["split"] == "test", "images"].sum()
+
+
+def test_an_evaluation_by_ten_crops_is_the_mean_of_their_probabilities(
+    run: Path, store: Store
+) -> None:
+    checkpoint = run / "checkpoints" / "best.ckpt"
+    assert main(["predict", str(checkpoint), "--data.eval_crops=5", "--data.num_workers=0"]) == 0
+    (folder,) = (run / "evaluations").glob("predict_*")
+    found = pd.read_csv(folder / "predictions_all.csv")
+    module = load_checkpoint(checkpoint, torch.device("cpu"), ()).module
+    transform = FaceTransform(train=False, crops=5)
+    with torch.inference_mode():
+        crops = transform.batch(np.asarray(store.faces[:4]), [0] * 4)
+        by_crop = [module.probabilities(crops[:, number]) for number in range(5)]
+    expected = torch.stack(by_crop).mean(0).numpy()
+    np.testing.assert_allclose(found[module.classes].to_numpy()[:4], expected, atol=1e-5)
+
+
+def test_logit_adjustment_takes_the_shares_of_the_training_images(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--trainer.max_epochs=1", "--model.logit_adjustment=1"]
+    assert main(fit_options(store.folder, tmp_path, *options)) == 0
+    plain = main(fit_options(store.folder, tmp_path, "--trainer.max_epochs=1"))
+    assert plain == 0
+    losses = [
+        pd.read_csv(tmp_path / "ckplus" / f"version_{number}" / "metrics.csv")["train/softmax"]
+        for number in range(2)
+    ]
+    assert losses[0].iloc[0] != losses[1].iloc[0]
+    assert main(fit_options(store.folder, tmp_path, *options, "--data.balanced=true")) == 2
+    assert "with data.balanced no class is rarer" in capsys.readouterr().err

@@ -47,6 +47,12 @@ COMBINATIONS = {
     "tuples, balanced": (0, *TUPLES, "--data.balanced=true"),
     "accumulation": (2, *TUPLES, "--trainer.accumulate_grad_batches=3"),
     "averaged weights": (2, *TUPLES, *EMA),
+    "averaged weights, counted anew": (
+        2,
+        *IMAGES,
+        f"{CALLBACKS}ferlit.training.AveragedWeights",
+        "--trainer.callbacks.decay=0.9",
+    ),
     "back-off": (2, *TUPLES, *BACK_OFF),
     "early stopping": (2, *TUPLES, *EARLY),
     "all together": (

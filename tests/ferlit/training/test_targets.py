@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from ferlit.data.loading.dataset import Batch
-from ferlit.errors import FerlitError
+from ferlit.errors import FerlitError, UsageError
 from ferlit.training import ExpressionModule, JointModule
-from ferlit.training.targets import mixup, multi_target_loss, softmax_loss
+from ferlit.training.targets import logit_adjustment, mixup, multi_target_loss, softmax_loss
 from nmloss import NMTupleClustersLoss
 from tests.ferlit.tiny import TinyBackbone
 
@@ -95,3 +95,34 @@ def test_mixup_is_refused_where_it_has_no_meaning() -> None:
         JointModule(list("abcd"), NMTupleClustersLoss(), backbone=TinyBackbone(), mixup=0.2)
     with pytest.raises(FerlitError, match="several of which are right"):
         module(mixup=0.2, target_rule="multi_target")
+
+
+def test_an_adjusted_loss_is_that_of_logits_and_logarithms_of_shares() -> None:
+    """Menon et al. 2021, Eq. 10, with tau = 1.5."""
+    shares, tau = [0.6, 0.3, 0.09, 0.01], 1.5
+    loop = 0.0
+    for row, label in enumerate(LABEL.tolist()):
+        powers = [
+            math.exp(value) * share**tau
+            for value, share in zip(LOGITS[row].tolist(), shares, strict=True)
+        ]
+        loop -= math.log(powers[label] / sum(powers)) / len(LABEL)
+    adjustment = logit_adjustment(shares, tau).double()
+    assert softmax_loss(LOGITS, batch(), adjustment=adjustment).item() == pytest.approx(loop)
+
+
+def test_equal_shares_adjust_nothing() -> None:
+    adjustment = logit_adjustment([0.25] * K).double()
+    adjusted = softmax_loss(LOGITS, batch(), adjustment=adjustment)
+    assert adjusted.item() == pytest.approx(softmax_loss(LOGITS, batch()).item())
+
+
+def test_a_class_without_training_images_gives_a_finite_loss() -> None:
+    adjustment = logit_adjustment([0.5, 0.3, 0.2, 0.0]).double()
+    loss = softmax_loss(LOGITS, batch(), label_smoothing=0.1, adjustment=adjustment)
+    assert torch.isfinite(loss)
+
+
+def test_a_negative_adjustment_is_refused() -> None:
+    with pytest.raises(UsageError, match="logit_adjustment=-1"):
+        ExpressionModule(["a", "b"], backbone=TinyBackbone(), logit_adjustment=-1)

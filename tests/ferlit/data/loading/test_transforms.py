@@ -207,3 +207,21 @@ def test_a_dataset_gives_the_same_batch_whatever_its_order() -> None:
     assert batch.image.shape == (2, 1, 48, 48)
     assert torch.equal(batch.image[1:], dataset[(2, 9)].image)
     assert torch.equal(dataset.__getitems__([(2, 9), (0, 7)]).image, batch.image.flip(0))
+
+
+def test_five_crops_are_the_centre_and_the_corners() -> None:
+    faces = np.random.default_rng(0).integers(0, 256, (3, 60, 60), dtype=np.uint8)
+    transform = FaceTransform(train=False, crops=5)
+    images = transform.batch(faces, [0] * 3)
+    assert images.shape == (3, 5, 1, 48, 48)
+    plain = FaceTransform(train=False)
+    assert torch.equal(images[:, 0], plain.batch(faces, [0] * 3))
+    for number, (down, right) in enumerate([(0, 0), (0, 12), (12, 0), (12, 12)], start=1):
+        moved = np.roll(faces, (6 - down, 6 - right), (1, 2))
+        assert torch.equal(images[:, number], plain.batch(moved, [0] * 3))
+
+
+@pytest.mark.parametrize(("train", "crops"), [(False, 3), (True, 5), (False, 0)])
+def test_other_numbers_of_crops_are_refused(train: bool, crops: int) -> None:
+    with pytest.raises(UsageError, match=f"crops={crops}: 1 in training, 1 or 5 in evaluation"):
+        FaceTransform(train, crops=crops)

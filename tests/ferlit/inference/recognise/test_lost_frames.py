@@ -1,6 +1,7 @@
 import csv
 import json
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,8 @@ def test_a_damaged_frame_takes_no_other_with_it(
     """But for those that rest on it."""
     if codec == "VP80" and damage is not zero_frame:
         pytest.skip("VP8 has no checks; its container is told by another test")
+    if codec == "VP80" and len(os.sched_getaffinity(0)) == 1:
+        pytest.skip("VP8 has no checks, and on one core its frames have one part, which zeros fit")
     film = write_numbered(tmp_path / f"a.{ending}", codec, 40)
     damage(film, number)
     rows = tmp_path / "a.jsonl"
