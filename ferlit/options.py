@@ -16,6 +16,18 @@ def add_landmark_models(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_prior(parser: argparse.ArgumentParser) -> None:
+    """Add ``--prior``, see `ferlit.inference.prior.parse_prior`."""
+    parser.add_argument(
+        "--prior",
+        default="training",
+        metavar="WHICH",
+        help="how often the expressions are to be expected: as in the model's training (training, "
+        "the default), all alike (uniform), or in shares: neutral=3,happiness=1. A network answers "
+        "what was frequent in its training when it is in doubt: try uniform on posed pictures",
+    )
+
+
 def add_trust(parser: argparse.ArgumentParser) -> None:
     """Add ``--trust MODULE``, for commands that build the network of a checkpoint."""
     parser.add_argument(

@@ -18,6 +18,7 @@ from ferlit.errors import DataError
 from ferlit.inference.classifiers.loading import Classifier, load_classifier
 from ferlit.inference.finding import FaceFinder, RegisteredFace, choose_finder
 from ferlit.inference.inputs import Input, as_grey, check_batch, name_of_input
+from ferlit.inference.prior import Prior, ratios, with_prior
 from ferlit.inference.videos import grey_frame, read_video
 
 logger = logging.getLogger(__name__)
@@ -59,6 +60,8 @@ class Recogniser:
         landmarks: What finds the faces: "mediapipe", "dlib", or "none" where each picture is a
             cropped face. None takes what the model was trained with.
         flip: Average the probabilities of a face and its mirror image.
+        prior: How often the expressions are to be expected: "training" as often as they came there,
+            "uniform", or shares by name, see `ferlit.inference.prior`.
         landmark_models: Folder with the model files of mediapipe; None for the user's cache, which
             is filled at the first use.
         trust: Modules whose classes a checkpoint may name, beside those of ferlit and PyTorch;
@@ -66,7 +69,8 @@ class Recogniser:
 
     Raises:
         FerlitError: the file is no model, or the landmark models cannot be had.
-        UsageError: there is no such device, or no such kind of landmarks.
+        UsageError: there is no such device, or no such kind of landmarks, or the prior does not
+            go with the model.
 
     >>> from ferlit.data.loading.preprocessing import Preprocessing
     >>> from ferlit.inference.classifiers.checkpoint import ModuleClassifier
@@ -85,6 +89,7 @@ class Recogniser:
         landmarks: str | None = None,
         flip: bool = False,
         *,
+        prior: Prior = "training",
         landmark_models: Path | None = None,
         trust: Sequence[str] = (),
     ) -> None:
@@ -94,6 +99,8 @@ class Recogniser:
         self.landmarks = choose_finder(model.preprocessing.landmarks, landmarks)
         self.find_faces = FaceFinder.of(self.landmarks, landmark_models)
         self.flip = flip
+        held = getattr(model, "prior", ())  # a classifier of the user's own need not say
+        self.ratios = None if prior == "training" else ratios(prior, model.classes, held)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -180,6 +187,9 @@ class Recogniser:
         if not flat:
             return [[] for _ in found]
         classify = partial(flip_averaged, self.classifier) if self.flip else self.classifier
+        probabilities = classify(self.inputs(flat))
+        if self.ratios is not None:
+            probabilities = with_prior(probabilities, self.ratios)
         faces = iter(
             Face(
                 box=registered.box,
@@ -188,7 +198,7 @@ class Recogniser:
                 probabilities=dict(zip(self.classes, row.tolist(), strict=True)),
                 score=registered.score,
             )
-            for registered, row in zip(flat, classify(self.inputs(flat)), strict=True)
+            for registered, row in zip(flat, probabilities, strict=True)
         )
         return [[next(faces) for _ in of_picture] for of_picture in found]
 

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from ferlit.data.loading.datamodule import ExpressionDataModule
 from ferlit.data.loading.dataset import Batch
 from ferlit.errors import FerlitError, UsageError
 from ferlit.models import Output, TwoBranch
@@ -66,6 +67,10 @@ class JointModule(ExpressionModule):
         losses = {"loss": loss, "softmax": softmax, "metric": metric}
         self._log_training(losses, logits, label)
         return loss
+
+    def _shares(self, data: ExpressionDataModule) -> list[float] | None:
+        # On all images of the tuples the classes come as the negatives are found.
+        return super()._shares(data) if self.softmax_on == "query" else None
 
     def on_train_epoch_end(self) -> None:
         """Log whose images served as negatives (Sec. 3: the fallback is the usual path on CK+)."""

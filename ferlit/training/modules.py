@@ -22,7 +22,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from ferlit.data.loading.datamodule import ExpressionDataModule
 from ferlit.data.loading.dataset import Batch
-from ferlit.data.loading.preprocessing import PREPROCESSING, flip_averaged
+from ferlit.data.loading.preprocessing import PREPROCESSING, PRIOR, flip_averaged
 from ferlit.data.records import SequenceRule
 from ferlit.errors import FerlitError, UsageError
 from ferlit.evaluation.metrics import Predictions, SequenceAccuracy
@@ -31,7 +31,13 @@ from ferlit.models.layout import to_channels_last
 from ferlit.models.weights import load_matching_weights
 from ferlit.runs.people import PEOPLE, Split, Training
 from ferlit.training.schedules import set_length
-from ferlit.training.targets import TargetRule, logit_adjustment, mixup, softmax_loss
+from ferlit.training.targets import (
+    TargetRule,
+    implied_shares,
+    logit_adjustment,
+    mixup,
+    softmax_loss,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -232,6 +238,9 @@ class ExpressionModule(LightningModule):
         data = getattr(self.trainer, "datamodule", None)
         if isinstance(data, ExpressionDataModule):
             checkpoint[PREPROCESSING] = asdict(data.preprocessing)
+            shares = self._shares(data)
+            if shares is not None:
+                checkpoint[PRIOR] = implied_shares(shares, self.logit_adjustment)
             if self._seen is None:
                 self._seen = self._seen_before.then(Split.of(data)).plain()
             checkpoint[PEOPLE] = self._seen
@@ -261,6 +270,12 @@ class ExpressionModule(LightningModule):
             adjustment = adjustment.to(logits.device)
         return softmax_loss(logits, batch, self.target_rule, self.label_smoothing, adjustment)
 
+    def _shares(self, data: ExpressionDataModule) -> list[float] | None:
+        """How often each class comes in the softmax loss, where that is known."""
+        if self.target_rule == "multi_target":  # several are right at once
+            return None
+        return [1 / len(self.classes)] * len(self.classes) if data.balanced else data.class_shares()
+
     def _adjust(self) -> Tensor:
         data = getattr(self.trainer, "datamodule", None)
         if not isinstance(data, ExpressionDataModule):
@@ -273,7 +288,13 @@ class ExpressionModule(LightningModule):
                 f"logit_adjustment={self.logit_adjustment}: with data.balanced no class is rarer "
                 "than another; leave out one of the two"
             )
-        return logit_adjustment(data.class_shares(), self.logit_adjustment)
+        shares = self._shares(data)
+        if shares is None:
+            raise UsageError(
+                f"logit_adjustment={self.logit_adjustment}: how often each class comes in the "
+                "softmax loss is known with model.softmax_on query and one target an image only"
+            )
+        return logit_adjustment(shares, self.logit_adjustment)
 
     def _log_training(self, losses: Mapping[str, Tensor], logits: Tensor, label: Tensor) -> None:
         # For callbacks: what is logged is a mean over the epoch.

@@ -53,6 +53,20 @@ def logit_adjustment(shares: Sequence[float], tau: float = 1.0) -> Tensor:
     return tau * frequent.clamp_min(_LEAST_SHARE).log()
 
 
+def implied_shares(shares: Sequence[float], tau: float = 0.0) -> list[float]:
+    """How often a network's probabilities take the classes to come: share^(1 - tau), normalised.
+
+    Args:
+        shares: Of the classes in training.
+        tau: Of `logit_adjustment`.
+
+    >>> implied_shares([0.8, 0.2]), implied_shares([0.8, 0.2], tau=1)
+    ([0.8, 0.2], [0.5, 0.5])
+    """
+    powers = [share ** (1 - tau) if share else 0.0 for share in shares]
+    return [power / sum(powers) for power in powers]
+
+
 def softmax_loss(
     logits: Tensor,
     batch: Batch,

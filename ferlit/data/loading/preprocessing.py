@@ -15,6 +15,7 @@ from torch import Tensor
 from ferlit.data.loading.transforms import Augmentation, FaceTransform
 
 PREPROCESSING = "preprocessing"
+PRIOR = "prior"  # of a checkpoint: the shares of the classes that the probabilities hold
 Images = TypeVar("Images", Tensor, NDArray[Any])
 
 

@@ -5,7 +5,9 @@ JSON); a pt2 file holds the same as JSON in its extra file ``ferlit.json``.
 """
 
 import json
+import math
 import zipfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -34,6 +36,7 @@ class Metadata:
         preprocessing: How a picture becomes the input; the file names its parts one by one.
         precision: "float32" or "int8".
         flip_average: Whether the graph averages a face and its mirror image.
+        prior: Shares of the classes that the probabilities hold; empty where that is not known.
         databases: What the network was trained on, the latest first; empty where it is not known.
         licence: On the use of those data.
         checkpoint_sha256: Of the checkpoint that was exported.
@@ -58,6 +61,7 @@ class Metadata:
     preprocessing: Preprocessing
     precision: Literal["float32", "int8"] = "float32"
     flip_average: bool = False
+    prior: tuple[float, ...] = ()
     databases: tuple[str, ...] = ()
     licence: str = ""
     checkpoint_sha256: str = ""
@@ -93,7 +97,7 @@ class Metadata:
             text = properties.get(known.name)
             if text is not None:
                 values[known.name] = text if known.type in _TEXTS else json.loads(text)
-        for name in ("classes", "databases"):
+        for name in ("classes", "databases", "prior"):
             values[name] = tuple(values.get(name, ()))
         points = values.get("canonical_landmarks", ())
         values["canonical_landmarks"] = tuple((float(x), float(y)) for x, y in points)
@@ -151,10 +155,18 @@ def _check_values(metadata: Metadata) -> None:
         raise ValueError(f"two classes of one name in {', '.join(classes)}")
     if rule not in SEQUENCE_RULES:
         raise ValueError(f"sequence_rule {rule}")
+    if metadata.prior and not is_prior(metadata.prior, len(classes)):
+        raise ValueError(f"prior {metadata.prior}")
     values = vars(metadata) | vars(metadata.preprocessing)
     for name in ("equalize", "fit_plane", "flip_average", "sealed"):
         if not isinstance(values[name], bool):
             raise ValueError(f"{name} {values[name]}")
+
+
+def is_prior(shares: Sequence[Any], count: int) -> bool:
+    """Whether these are shares of that many classes."""
+    are_numbers = all(isinstance(share, (int, float)) and share >= 0 for share in shares)
+    return len(shares) == count and are_numbers and math.isclose(sum(shares), 1, rel_tol=1e-3)
 
 
 def _pt2_properties(path: Path) -> dict[str, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ferlit.errors import FerlitError, UsageError
 from ferlit.extras import require
-from ferlit.options import add_landmark_models, add_trust
+from ferlit.options import add_landmark_models, add_prior, add_trust
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +27,7 @@ def main(command: str, options: list[str]) -> None:
     from ferlit.inference.demo.cards import note
     from ferlit.inference.demo.neighbours import NearestFaces, why_no_metric_branch
     from ferlit.inference.demo.page import served, wait
+    from ferlit.inference.prior import parse_prior
     from ferlit.inference.recogniser import Recogniser
 
     store = Store.open(given.store) if given.store else None
@@ -34,6 +35,7 @@ def main(command: str, options: list[str]) -> None:
         given.model,
         given.device,
         given.landmarks,
+        prior=parse_prior(given.prior),
         landmark_models=given.landmark_models,
         trust=given.trust,
     )
@@ -158,5 +160,6 @@ def _parser(command: str) -> argparse.ArgumentParser:
     )
     add_landmark_models(parser)
     add_trust(parser)
+    add_prior(parser)
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, ...")
     return parser

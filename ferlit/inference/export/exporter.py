@@ -91,6 +91,7 @@ def describe(network: ModuleClassifier, origin: Origin) -> Metadata:
         sequence_rule=network.sequence_rule,
         preprocessing=network.preprocessing,
         flip_average=network.module.flip_average,
+        prior=network.prior,
         databases=origin.databases,
         licence=licence_note(origin.databases),
         checkpoint_sha256=checksum(origin.checkpoint),

@@ -161,12 +161,18 @@ def _input(metadata: Metadata) -> str:
         metadata.standardize,
     ]
     flip = " They are the mean over the face and its mirror image." if metadata.flip_average else ""
+    held = ", ".join(
+        f"{name} {100 * share:.1f} %"
+        for name, share in zip(metadata.classes, metadata.prior, strict=False)
+    )
+    prior = f" They hold these shares of the expressions: {held}." if held else ""
     vote = {"max": "highest single probability", "mean": "highest mean probability"}
     return (
         "\n".join(f"{number}. {step}" for number, step in enumerate(steps, 1))
         + f"\n\nInput `faces`, (batch, 1, {size}, {size}) float32; output `probabilities`, (batch, "
-        f"{len(metadata.classes)}), in the order above.{flip} For a sequence: the expression with "
-        f"the {vote[metadata.sequence_rule]} over its images. `ferlit recognise` does all of this."
+        f"{len(metadata.classes)}), in the order above.{flip}{prior} For a sequence: the "
+        f"expression with the {vote[metadata.sequence_rule]} over its images. `ferlit "
+        "recognise` does all of this."
     )
 
 

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from ferlit.errors import DataError, UsageError
-from ferlit.options import add_landmark_models, add_trust
+from ferlit.options import add_landmark_models, add_prior, add_trust
 
 _MANY = 5  # sources that are worth a progress bar
 _EPILOG = """\
@@ -39,6 +39,7 @@ def main(command: str, options: list[str]) -> None:
 
     from ferlit.data.reasons import list_kinds
     from ferlit.data.records import SequenceRule
+    from ferlit.inference.prior import parse_prior
     from ferlit.inference.recognise.outputs import is_folder, open_outputs
     from ferlit.inference.recognise.pipeline import recognise_sources
     from ferlit.inference.recognise.sources import Source, find_sources, not_taken
@@ -55,6 +56,7 @@ def main(command: str, options: list[str]) -> None:
         given.device,
         "none" if given.aligned else given.landmarks,
         given.flip,
+        prior=parse_prior(given.prior),
         landmark_models=given.landmark_models,
         trust=given.trust,
     )
@@ -151,6 +153,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--flip", action="store_true", help="average over a face and its mirror image"
     )
+    add_prior(parser)
     parser.add_argument(
         "--points", action="store_true", help="draw the 49 landmarks, and write them to .jsonl"
     )
