@@ -4,6 +4,7 @@ Without batch normalisation, whose statistics are those of each process's own ba
 float64, so that only the order of the sums is left to differ.
 """
 
+import copy
 import os
 import shutil
 import signal
@@ -17,11 +18,12 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ferlit.cli import main
 from ferlit.data.store import Store
 from ferlit.data.store.manifest import write_manifest
+from ferlit.inference.classifiers.loading import load_classifier
 from ferlit.runs.folder import RunFolder
 from nmloss import AdaptiveNMTupleClustersLoss
 from tests.ferlit.tiny import TINY
@@ -254,3 +256,38 @@ def test_synchronised_batch_normalisation_without_a_gpu_is_explained(
     assert running.returncode == 1
     assert "SyncBatchNorm layers only work with GPU modules" in errors
     assert "Traceback" not in errors
+
+
+def test_averaged_weights_have_the_counts_of_both_processes(store: Store, tmp_path: Path) -> None:
+    """With a decay of 0 the average is the last weights, so that it can be counted by hand."""
+    averaged = (
+        "--trainer.callbacks+=ferlit.training.AveragedWeights",
+        "--trainer.callbacks.decay=0",
+    )
+    options = fit_options(
+        store.folder, tmp_path, "averaged", SOFTMAX, "--trainer.max_epochs=2", *averaged, *TWO
+    )
+    finish(start(options))
+    seen = {
+        step: ranks
+        for step, ranks in batches(tmp_path, "averaged").items()
+        if step.startswith("1-")
+    }
+    assert seen
+    module = load_classifier(run_folder(tmp_path, "averaged") / "checkpoints" / "last.ckpt").module  # type: ignore[attr-defined]
+    counted = []
+    for rank in range(2):
+        twin = copy.deepcopy(module)
+        layers = [layer for layer in twin.modules() if isinstance(layer, nn.BatchNorm1d)]
+        for layer in layers:
+            layer.reset_running_stats()
+            layer.momentum = None
+            layer.train()
+        with torch.no_grad():
+            for ranks in seen.values():
+                twin(ranks[rank][0])
+        counted.append([layer.running_mean for layer in layers])
+    saved = [each for each in module.modules() if isinstance(each, nn.BatchNorm1d)]
+    for layer, first, second in zip(saved, *counted, strict=True):
+        torch.testing.assert_close(layer.running_mean, (first + second) / 2, rtol=1e-4, atol=1e-5)
+        assert not torch.allclose(first, second, rtol=1e-3)
