@@ -19,7 +19,7 @@ from ferlit.models.timm import weights_follow
 from ferlit.runs.checkpoints import config_of, read_checkpoint
 from ferlit.runs.folder import RunFolder
 from ferlit.runs.people import Training
-from ferlit.training.distributed import check_launch, is_first_process
+from ferlit.training.distributed import check_launch, check_requeued, is_first_process
 from ferlit.training.fit.evaluating import check_classes
 from ferlit.training.fit.options import RUN_LOGGER, OptionsCLI
 from ferlit.training.fit.places import KEYWORDS, newest_checkpoint, remove_failed_start
@@ -118,6 +118,7 @@ class CommandCLI(OptionsCLI):
         with weights_follow() if is_loaded else nullcontext():
             super().instantiate_classes()
         check_launch(self.trainer)
+        check_requeued(self.trainer)
         if type(self.trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             self.trainer.strategy.checkpoint_io = WholeCheckpoints()
 

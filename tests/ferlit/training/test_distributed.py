@@ -1,11 +1,17 @@
 import logging
+from pathlib import Path
 
 import pytest
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
+from ferlit.cli import main
+from ferlit.data.store import Store
 from ferlit.errors import UsageError
 from ferlit.training.distributed import check_launch, quiet_other_processes
+from ferlit.training.fit.trainer import RunTrainer
+from tests.ferlit.training.fits import fit_options
 
 TORCHRUN = {
     "TORCHELASTIC_RUN_ID": "none",
@@ -50,3 +56,54 @@ def test_other_processes_only_warn(rank: int, level: int, monkeypatch: pytest.Mo
     quiet_other_processes()
     assert logger.level == level
     logger.setLevel(before)
+
+
+@pytest.fixture
+def slurm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job of one task, as srun starts it."""
+    for name, value in {
+        "SLURM_JOB_ID": "7",
+        "SLURM_JOB_NAME": "train",
+        "SLURM_NTASKS": "1",
+        "SLURM_NTASKS_PER_NODE": "1",
+        "SLURM_PROCID": "0",
+        "SLURM_LOCALID": "0",
+        "SLURM_NODEID": "0",
+        "SLURM_NODELIST": "localhost",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+
+def environment_of(trainer: Trainer) -> object:
+    return trainer._accelerator_connector.cluster_environment
+
+
+@pytest.mark.usefixtures("slurm")
+def test_slurm_restarts_nothing_by_itself() -> None:
+    environment = environment_of(RunTrainer(accelerator="cpu", logger=False))
+    assert isinstance(environment, SLURMEnvironment)
+    assert not environment.auto_requeue
+    own = SLURMEnvironment(auto_requeue=True)
+    chosen = RunTrainer(accelerator="cpu", logger=False, plugins=[own])
+    assert environment_of(chosen) is own
+
+
+@pytest.mark.usefixtures("slurm")
+@pytest.mark.parametrize("command", ["fit", "test"])
+def test_a_checkpoint_of_another_job_is_not_loaded_in_silence(
+    command: str,
+    store: Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    runs = tmp_path / "runs"
+    options = fit_options(store.folder, runs, "--trainer.max_epochs=1")
+    monkeypatch.chdir(tmp_path)
+    assert main(options) == 0
+    run = runs / "ckplus" / "version_0"
+    (tmp_path / "hpc_ckpt_1.ckpt").write_bytes((run / "checkpoints" / "last.ckpt").read_bytes())
+    capsys.readouterr()
+    assert main(options if command == "fit" else ["test", str(run)]) == 1
+    assert "hpc_ckpt_1.ckpt: a checkpoint of a job that SLURM stopped" in capsys.readouterr().err
+    assert [folder.name for folder in (runs / "ckplus").iterdir()] == ["version_0"]

@@ -6,9 +6,9 @@ import torch
 import yaml
 
 from ferlit.data.store import Store
-from ferlit.training.fit import precision
+from ferlit.training.fit import trainer
 from ferlit.training.fit.options import resolve
-from ferlit.training.fit.precision import RunTrainer, chosen_precision
+from ferlit.training.fit.trainer import RunTrainer, chosen_precision
 from tests.ferlit.training.fits import command, run_command
 
 
@@ -41,7 +41,7 @@ def test_a_graphics_card_by_its_capability(
 def test_settings_say_what_auto_was(monkeypatch: pytest.MonkeyPatch) -> None:
     options = ["--config=fer2013.yaml", "--trainer.accelerator=cpu", "--trainer.precision=auto"]
     for native, expected in ((True, "bf16-mixed"), (False, "32-true")):
-        monkeypatch.setattr(precision, "_has_bfloat16", lambda native=native: native)
+        monkeypatch.setattr(trainer, "_has_bfloat16", lambda native=native: native)
         assert resolve(options, "it")["trainer"]["precision"] == expected
     assert resolve(options[:-1], "it")["trainer"]["precision"] is None
 

@@ -1,4 +1,4 @@
-"""Which precision a machine computes in, where the configuration leaves it to the machine."""
+"""Lightning's trainer, with a precision that the machine chooses and no requeueing of its own."""
 
 from typing import Any, Literal, cast
 
@@ -6,6 +6,9 @@ import torch
 from lightning.fabric.plugins.precision.precision import _PRECISION_INPUT
 from lightning.pytorch import Trainer
 from lightning.pytorch.accelerators import Accelerator
+from lightning.pytorch.plugins import _PLUGIN_INPUT
+
+from ferlit.training.distributed import own_environment
 
 AUTO = "auto"
 _CPU = ("avx512_bf16", "amx_bf16")  # what a processor calls its instructions for bfloat16
@@ -14,9 +17,13 @@ _CPU = ("avx512_bf16", "amx_bf16")  # what a processor calls its instructions fo
 class RunTrainer(Trainer):
     """Lightning's trainer, whose precision may be left to the machine.
 
+    Within SLURM it neither writes nor loads checkpoints that nobody has named, see
+    `ferlit.training.distributed.own_environment`.
+
     Args:
         accelerator: As for Lightning's.
         precision: The same, or "auto", see `chosen_precision`.
+        plugins: As for Lightning's.
         **trainer: Lightning's other arguments.
 
     >>> RunTrainer(accelerator="cpu", logger=False).precision
@@ -28,11 +35,15 @@ class RunTrainer(Trainer):
         *,
         accelerator: str | Accelerator = AUTO,
         precision: _PRECISION_INPUT | Literal["auto"] | None = None,
+        plugins: _PLUGIN_INPUT | list[_PLUGIN_INPUT] | None = None,
         **trainer: Any,
     ) -> None:
         chosen = chosen_precision(accelerator) if precision == AUTO else precision
         super().__init__(
-            accelerator=accelerator, precision=cast("_PRECISION_INPUT | None", chosen), **trainer
+            accelerator=accelerator,
+            precision=cast("_PRECISION_INPUT | None", chosen),
+            plugins=own_environment(plugins),
+            **trainer,
         )
 
 
