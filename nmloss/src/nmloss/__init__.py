@@ -14,6 +14,7 @@ from nmloss.losses import (
     NPlusOneTupletLoss,
 )
 from nmloss.miners import IdentityAwareMiner, OnlinePositiveMiner
+from nmloss.retrieval import RetrievalScores, retrieval_scores
 from nmloss.samplers import IdentityTupleSampler, NegativeSources
 from nmloss.wrappers import CrossBatchMemory, SelfSupervisedLoss
 
@@ -29,8 +30,10 @@ __all__ = [
     "NPlusOneTupletLoss",
     "NegativeSources",
     "OnlinePositiveMiner",
+    "RetrievalScores",
     "SelfSupervisedLoss",
     "TupleIndices",
     "functional",
+    "retrieval_scores",
     "tuple_indices",
 ]
