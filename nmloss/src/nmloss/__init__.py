@@ -5,6 +5,7 @@ Recognition, CVPR Workshops 2017 (https://doi.org/10.1109/CVPRW.2017.79).
 """
 
 from nmloss import functional
+from nmloss.cached_gradients import cached_backward
 from nmloss.distances import MahalanobisDistance
 from nmloss.indices import MinedIndices, TupleIndices, tuple_indices
 from nmloss.losses import (
@@ -33,6 +34,7 @@ __all__ = [
     "RetrievalScores",
     "SelfSupervisedLoss",
     "TupleIndices",
+    "cached_backward",
     "functional",
     "retrieval_scores",
     "tuple_indices",
