@@ -22,8 +22,6 @@ from pytorch_metric_learning import losses as pml
 from pytorch_metric_learning.distances import LpDistance
 from pytorch_metric_learning.samplers import MPerClassSampler
 from pytorch_metric_learning.utils import common_functions
-from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
-from pytorch_metric_learning.utils.inference import CustomKNN
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -40,6 +38,7 @@ from nmloss import (
     IdentityTupleSampler,
     NMTupleClustersLoss,
     NPlusOneTupletLoss,
+    retrieval_scores,
     tuple_indices,
 )
 
@@ -147,26 +146,15 @@ def train_network(
 
 def evaluate(vectors: Tensor, digits: Digits) -> list[float]:
     """The columns, in per cent."""
-    calculator = AccuracyCalculator(
-        include=("precision_at_1", "mean_average_precision_at_r"),
-        k="max_bin_count",
-        device=torch.device("cpu"),
-        knn_func=CustomKNN(LpDistance(normalize_embeddings=False)),
+    distance = LpDistance(normalize_embeddings=False)
+    everyone = retrieval_scores(vectors, digits.labels, distance=distance)
+    others = retrieval_scores(
+        vectors, digits.labels, query_identities=digits.writers, distance=distance
     )
-
-    def retrieval(*arguments: Tensor) -> NDArray[np.float64]:
-        found = calculator.get_accuracy(*arguments)
-        return np.array([found["precision_at_1"], found["mean_average_precision_at_r"]])
-
-    labels, writers = digits.labels, digits.writers
-    others = np.zeros(2)
-    for writer in set(writers.tolist()):
-        own = writers == writer
-        found = retrieval(vectors[own], labels[own], vectors[~own], labels[~own])
-        others += found * own.sum().item() / len(own)
-    same_writer = retrieval(vectors, writers)[0]
-    probed = probe(vectors.numpy(), writers.numpy())
-    return [float(100 * x) for x in (*retrieval(vectors, labels), *others, same_writer, probed)]
+    same_writer = retrieval_scores(vectors, digits.writers, distance=distance).recall[1]
+    probed = probe(vectors.numpy(), digits.writers.numpy())
+    found = (everyone.recall[1], everyone.map_at_r, others.recall[1], others.map_at_r)
+    return [100 * score for score in (*found, same_writer, probed)]
 
 
 def probe(vectors: NDArray[np.float32], writers: NDArray[np.int64]) -> float:

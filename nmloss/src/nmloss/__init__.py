@@ -5,6 +5,7 @@ Recognition, CVPR Workshops 2017 (https://doi.org/10.1109/CVPRW.2017.79).
 """
 
 from nmloss import functional
+from nmloss.cached_gradients import cached_backward
 from nmloss.distances import MahalanobisDistance
 from nmloss.indices import MinedIndices, TupleIndices, tuple_indices
 from nmloss.losses import (
@@ -14,6 +15,7 @@ from nmloss.losses import (
     NPlusOneTupletLoss,
 )
 from nmloss.miners import IdentityAwareMiner, OnlinePositiveMiner
+from nmloss.retrieval import RetrievalScores, retrieval_scores
 from nmloss.samplers import IdentityTupleSampler, NegativeSources
 from nmloss.wrappers import CrossBatchMemory, SelfSupervisedLoss
 
@@ -29,8 +31,11 @@ __all__ = [
     "NPlusOneTupletLoss",
     "NegativeSources",
     "OnlinePositiveMiner",
+    "RetrievalScores",
     "SelfSupervisedLoss",
     "TupleIndices",
+    "cached_backward",
     "functional",
+    "retrieval_scores",
     "tuple_indices",
 ]

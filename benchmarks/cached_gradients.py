@@ -1,0 +1,79 @@
+"""Memory of cached gradients beside one backward: ``python -m benchmarks.cached_gradients``.
+
+One step of a small convolutional network on random images of 28 x 28, in tuples of 8 + 8, with the
+(N+M)-tuple clusters loss; on one thread, each case in a process of its own.
+"""
+
+import argparse
+import multiprocessing
+import resource
+import time
+
+import torch
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+
+from nmloss import NMTupleClustersLoss, cached_backward, tuple_indices
+
+POSITIVES = NEGATIVES = 8
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        *(nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Flatten(), nn.Linear(32 * 49, 64)),
+    )
+
+
+def peak() -> float:
+    """The most memory that the process has had, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def step(count: int, chunk_size: int, is_direct: bool) -> tuple[float, float, Tensor]:
+    """Seconds, MB on top of the images, and the gradients."""
+    torch.set_num_threads(1)
+    encoder, loss_fn = network(), NMTupleClustersLoss(mine_positives=False)
+    images = torch.randn(count, 1, 28, 28, generator=torch.Generator().manual_seed(1))
+    tuples = tuple_indices(count // (POSITIVES + NEGATIVES), POSITIVES, NEGATIVES)
+    before, start = peak(), time.perf_counter()
+    if is_direct:
+        loss_fn(encoder(images), indices_tuple=tuples).backward()
+    else:
+        cached_backward(
+            encoder, lambda f: loss_fn(f, indices_tuple=tuples), images, chunk_size=chunk_size
+        )
+    seconds = time.perf_counter() - start
+    gradients = [
+        weight.grad.flatten() for weight in encoder.parameters() if weight.grad is not None
+    ]
+    return seconds, peak() - before, torch.cat(gradients)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--images", type=int, default=65_536)
+    parser.add_argument("--direct", type=int, default=8_192, help="images where both ways run")
+    parser.add_argument("--chunk-size", type=int, default=512)
+    given = parser.parse_args()
+    cases = [(given.direct, True), (given.direct, False), (given.images, False)]
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+        found = [
+            pool.apply(step, (count, given.chunk_size, is_direct)) for count, is_direct in cases
+        ]
+    table = Table("images", "way", "s", "MB beside the images", box=box.MARKDOWN)
+    for (count, is_direct), (seconds, memory, _) in zip(cases, found, strict=True):
+        way = "one backward" if is_direct else f"cached, chunks of {given.chunk_size}"
+        table.add_row(str(count), way, f"{seconds:.1f}", f"{memory:.0f}")
+    Console(width=100).print(table)
+    direct, cached = found[0][2], found[1][2]
+    error = ((cached - direct).norm() / direct.norm()).item()
+    print(f"Gradients of {given.direct} images differ by {error:.1e} of their length.")
+
+
+if __name__ == "__main__":
+    main()
