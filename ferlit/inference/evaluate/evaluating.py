@@ -109,9 +109,9 @@ class StoreResult:
                 f"{unnamed} of {len(self.predictions)} faces are of persons without a name"
             )
         if judged.part.unlabelled:
-            lines.append(f"left out: {judged.part.unlabelled} faces without a label")
+            lines.append(f"left out: {_faces(judged.part.unlabelled)} without a label")
         lines += [
-            f"left out: {count} faces of {name}, which the model does not know"
+            f"left out: {_faces(count)} of {name}, which the model does not know"
             for name, count in judged.left_out.items()
         ]
         empty = [name for name in matching.only_store if name not in judged.left_out]
@@ -255,6 +255,10 @@ def predict_faces(
         found.append(classify(model.classifier.preprocessing.inputs(faces[batch])))
         progress(len(batch))
     return np.concatenate(found)
+
+
+def _faces(count: int) -> str:
+    return f"{count} face" if count == 1 else f"{count} faces"
 
 
 def _draw(

@@ -37,10 +37,7 @@ def print_results(results: Sequence[StoreResult]) -> None:
             console.print(f"- {note}", highlight=False, markup=False, soft_wrap=True)
         console.print()
     console.print(_rich_table(results))
-    for number, result in enumerate(filter(_is_marked, results), start=1):
-        seen = result.judged.seen
-        why = str(seen) if seen.images else "whom the model was trained on is not known"
-        line = f"{'*' * number} {result.judged.name}: {why}"
+    for line in _footnotes(results):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
@@ -171,10 +168,9 @@ def _rich_table(results: Sequence[StoreResult]) -> Table:
     names = ["store", "faces", "accuracy", "class mean", "macro F1", "ECE (15 bins)"]
     for number, name in enumerate([*names, *(["by sequence"] if has_sequences else [])]):
         table.add_column(name, justify="right" if number else "left")
-    marked = list(filter(_is_marked, results))
     for result in results:
         judged, image, found = result.judged, result.results["image"], result.intervals["image"]
-        mark = "*" * (marked.index(result) + 1) if result in marked else ""
+        mark = "*" * bool(judged.seen.images) + "?" * bool(judged.seen.unknown)
         classes = int((image.confusion.sum(axis=1) > 0).sum())
         counted = f"({image.correct} of {image.total})"
         persons = f"{result.persons} persons" if result.persons else "no names"
@@ -195,8 +191,13 @@ def _rich_table(results: Sequence[StoreResult]) -> Table:
     return table
 
 
-def _is_marked(result: StoreResult) -> bool:
-    return bool(result.judged.seen.images or result.judged.seen.unknown)
+def _footnotes(results: Sequence[StoreResult]) -> list[str]:
+    judged = [result.judged for result in results]
+    lines = [f"* {each.name}: {each.seen}" for each in judged if each.seen.images]
+    unknown = ", ".join(each.name for each in judged if each.seen.unknown)
+    if unknown:
+        lines.append(f"? {unknown}: whom the model was trained on is not known")
+    return lines
 
 
 def _percent(interval: Interval | None) -> str:

@@ -51,7 +51,9 @@ def choose_part(store: Store, asked: str | None) -> Part:
     parts = [part for part in SPLITS if (split == part).any()]
     name, why = (asked, "as asked") if asked else _default(parts, split[is_labelled].tolist())
     if name not in (ALL, *parts):
-        has = f"its official split has {' and '.join(parts)}" if parts else "no official split"
+        has = (
+            f"its official split has {' and '.join(parts)}" if parts else "it has no official split"
+        )
         raise UsageError(f"--part {name}: {store.folder}: {has}; give --part all, or leave it out")
     is_chosen = np.ones(len(split), bool) if name == ALL else split == name
     rows = np.flatnonzero(is_chosen & is_labelled).astype(np.int64)

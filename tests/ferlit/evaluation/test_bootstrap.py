@@ -29,7 +29,7 @@ def test_single_images_give_the_binomial_interval() -> None:
 
 
 def test_faces_of_a_person_are_drawn_together() -> None:
-    """The interval over persons is wider than that over faces, by about the root of their number."""
+    """The interval over persons is wider than that over faces, by the root of their number."""
     persons, faces = 40, 25
     rng = np.random.default_rng(0)
     right = np.repeat(rng.random(persons) < 0.6, faces)
