@@ -38,6 +38,10 @@ COMMANDS = {
         "what the runs in a folder gave, as one page",
         "ferlit.report.command:main",
     ),
+    "evaluate": (
+        "evaluate a model on the faces of any stores",
+        "ferlit.inference.evaluate.command:main",
+    ),
     "export": ("write a checkpoint as ONNX or pt2", "ferlit.inference.export.command:main"),
     "recognise": (
         "recognise the faces of pictures, folders, videos, a camera",

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from ferlit.evaluation.calibration import Calibration
 from ferlit.evaluation.results import Evaluation
 
 
@@ -41,4 +42,47 @@ def plot_confusion(results: Mapping[str, Evaluation], path: Path) -> None:
         axes.set_xlabel("predicted")
         axes.set_ylabel("actual")
         axes.set_title(f"by {level}: {result.accuracy:.1%} ({result.correct} of {result.total})")
+    figure.savefig(path, dpi=120)
+
+
+def plot_reliability(found: Calibration, path: Path) -> None:
+    """The reliability diagram: how often answers of each confidence are right, and how many.
+
+    Guo et al., On calibration of modern neural networks, ICML 2017, Fig. 1.
+
+    Args:
+        found: The answers by their confidence.
+        path: The PNG.
+    """
+    figure = Figure(figsize=(5, 6), layout="constrained")
+    FigureCanvasAgg(figure)
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    bins = len(found.counts)
+    middles = (np.arange(bins) + 0.5) / bins
+    shares = np.nan_to_num(found.accuracies)
+    gaps = np.nan_to_num(found.confidences) - shares
+    above.bar(middles, shares, 1 / bins, edgecolor="black", label="right answers")
+    above.bar(
+        middles,
+        gaps,
+        1 / bins,
+        bottom=shares,
+        color="tab:red",
+        alpha=0.3,
+        hatch="/",
+        edgecolor="tab:red",
+        label="to the mean confidence",
+    )
+    above.plot([0, 1], [0, 1], "--", color="grey")
+    above.set_xlim(0, 1)
+    above.set_ylim(0, 1)
+    above.set_ylabel("share of right answers")
+    above.set_title(
+        f"expected calibration error {found.error:.3f}\n"
+        f"({int(found.correct.sum())} of {int(found.counts.sum())} right, {bins} bins)"
+    )
+    above.legend(loc="upper left")
+    below.bar(middles, found.counts, 1 / bins, color="grey", edgecolor="black")
+    below.set_xlabel("confidence (highest probability)")
+    below.set_ylabel("faces")
     figure.savefig(path, dpi=120)

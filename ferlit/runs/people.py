@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from ferlit.data.loading.datamodule import ExpressionDataModule
+from ferlit.data.store import Store
 from ferlit.errors import DataError
 from ferlit.runs.checkpoints import read_checkpoint
 from ferlit.runs.folder import RunFolder
@@ -57,18 +58,38 @@ class Split:
     @classmethod
     def of(cls, data: ExpressionDataModule) -> "Split":
         """That of a data module after its setup."""
-        records, is_labelled = data.store.records, data.labels >= 0
-        is_of = {part: is_labelled & (data.split == part) for part in PARTS}
+        return cls.of_store(data.store, data.split, data.fold, data.folds)
+
+    @classmethod
+    def of_store(
+        cls,
+        store: Store,
+        split: NDArray[np.str_] | None = None,
+        fold: int | None = None,
+        folds: int | None = None,
+    ) -> "Split":
+        """That of the faces of a store.
+
+        Args:
+            store: The store.
+            split: (n,) the part that each face is in; None for the official split.
+            fold: Round of the cross-validation; None for the official split.
+            folds: Number of rounds.
+        """
+        records, named = store.records, store.description
+        split = records["split"].to_numpy(str) if split is None else split
+        is_labelled = records["expression"].isin(named.classes).to_numpy(bool)
+        is_of = {part: is_labelled & (split == part) for part in PARTS}
         rows = {part: records[chosen] for part, chosen in is_of.items()}
-        faces = data.store.face_hashes
+        faces = store.face_hashes
         return cls(
-            data.store.description.database,
-            data.store.description.fingerprint,
-            data.fold,
-            None if data.fold is None else data.folds,
+            named.database,
+            named.fingerprint,
+            fold,
+            None if fold is None else folds,
             {part: hashes(set(table["identity"]) - {""}) for part, table in rows.items()},
             {part: hashes(table["image"]) for part, table in rows.items()},
-            data.store.content,
+            store.content,
             _of_one_part({part: faces[chosen] for part, chosen in is_of.items()}),
         )
 
@@ -103,7 +124,7 @@ class Split:
 
     def shows_people_of(self, database: str) -> bool:
         """Whether the names in a database are those of the same people."""
-        return _people_of(self.database) == _people_of(database)
+        return show_the_same_people(self.database, database)
 
     def holds_the_same_data_as(self, other: "Split") -> bool:
         """Whether faces, labels and persons are the same, as far as both know."""
@@ -194,8 +215,13 @@ def _same(one: Mapping[str, Hashes], other: Mapping[str, Hashes]) -> bool:
     return all(np.array_equal(one[part], other[part]) for part in PARTS)
 
 
-def _people_of(database: str) -> str:
-    return _SAME_PEOPLE.get(database, database)
+def show_the_same_people(database: str, other: str) -> bool:
+    """Whether two databases show the same people, by the same names.
+
+    >>> show_the_same_people("ck48", "ckplus"), show_the_same_people("jaffe", "ckplus")
+    (True, False)
+    """
+    return _SAME_PEOPLE.get(database, database) == _SAME_PEOPLE.get(other, other)
 
 
 def _from_folders(checkpoint: Path) -> Training:

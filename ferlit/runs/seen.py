@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferlit.data.loading.datamodule import ExpressionDataModule
+from ferlit.data.store import Store
 from ferlit.errors import FerlitError
 from ferlit.runs.people import Hashes, Split, Training, hash_each
 
@@ -59,13 +60,28 @@ def count_seen(
         data: After its setup.
         part: The part.
     """
-    database = data.store.description.database
     rows = np.flatnonzero((data.split == part) & (data.labels >= 0))
-    records = data.store.records.iloc[rows]
+    return seen_among(training, data.store, rows, part)
+
+
+def seen_among(
+    training: Training, store: Store, rows: NDArray[np.int64], part: Literal["val", "test"]
+) -> Seen:
+    """Count those of some labelled faces of a store that a network has seen, see `count_seen`.
+
+    Args:
+        training: Whom it has seen.
+        store: The store.
+        rows: Of its record table.
+        part: What they are to it: "test" counts whom it was trained or validated on, "val" whom it
+            was trained on.
+    """
+    database = store.description.database
+    records = store.records.iloc[rows]
     persons, images = (hash_each(records[name].tolist()) for name in ("identity", "image"))
     is_named = (records["identity"] != "").to_numpy(bool)
     is_seen = np.zeros(len(rows), dtype=bool)
-    faces = data.store.face_hashes[rows]
+    faces = store.face_hashes[rows]
     for split in training.splits:
         is_seen |= _is_among(faces, split.faces, part)
         if not split.shows_people_of(database):
@@ -98,7 +114,7 @@ def check_evaluation(
         FerlitError: some were.
     """
     here, seen = Split.of(data), count_seen(training, data, part)
-    _warn_of_unknown(checkpoint, seen)
+    warn_of_unknown(checkpoint, seen)
     if not seen.images:
         return seen
     own = training.splits[0]
@@ -112,10 +128,10 @@ def check_evaluation(
     reason = (
         f"{checkpoint} was trained in {own.title}, and the data are those of {here.title}: {seen}"
         if is_moved
-        else f"{checkpoint}: {seen} ({_why(own, here)})"
+        else f"{checkpoint}: {seen} ({why(own, here)})"
     )
     remedy = f"give {own.options}" if is_moved else "give the data of its training"
-    _refuse(f"{reason}; {remedy}", allow=allow)
+    refuse(f"{reason}; {remedy}", allow=allow)
     return seen
 
 
@@ -153,11 +169,11 @@ def check_resume(
     else:
         what = "other data" if own.is_same(here) else "another split"
         text = (
-            f"{checkpoint} was trained with {what} ({_why(own, here)}){counts}; give the "
+            f"{checkpoint} was trained with {what} ({why(own, here)}){counts}; give the "
             f"data of its training, or start a new run from its weights: --model.init_from "
             f"{checkpoint}"
         )
-    _refuse(text, allow=allow)
+    refuse(text, allow=allow)
 
 
 def check_start(
@@ -178,10 +194,10 @@ def check_start(
         FerlitError: it has seen people of the test or, in its training, of the validation part.
     """
     tested, validated = (count_seen(training, data, part) for part in ("test", "val"))
-    _warn_of_unknown(checkpoint, tested)
+    warn_of_unknown(checkpoint, tested)
     found = [str(seen) for seen in (tested, validated) if seen.images]
     if found:
-        _refuse(
+        refuse(
             f"--model.init_from {checkpoint}: in its training, {' and '.join(found)}; start from "
             "weights of other people, or of the same split",
             allow=allow,
@@ -194,7 +210,8 @@ def _is_among(names: Hashes, parts: Any, part: str) -> NDArray[np.bool_]:
     return np.isin(names, np.concatenate(shown)) if shown else np.zeros(len(names), bool)
 
 
-def _why(own: Split, here: Split) -> str:
+def why(own: Split, here: Split) -> str:
+    """How the data differ from those of a training, where it has seen some of them."""
     if own.database != here.database:
         return f"it was trained on {own.database}, which shares people or pictures with them"
     if own.fingerprint != here.fingerprint:
@@ -204,19 +221,28 @@ def _why(own: Split, here: Split) -> str:
     return f"{own.title} of the same store, whose identities were changed since"
 
 
-def _warn_of_unknown(checkpoint: Path, seen: Seen) -> None:
+def warn_of_unknown(checkpoint: Path, seen: Seen, place: str | None = None) -> None:
+    """Warn of those checkpoints of which nobody can tell whom they have seen.
+
+    Args:
+        checkpoint: What is judged.
+        seen: Names them.
+        place: Whose faces judge it; None for those of the part.
+    """
+    part = "the test part" if seen.part == "test" else "the validation part"
     for name in seen.unknown:
         which = "it" if name == str(checkpoint) else f"{name}, which it began with,"
         logger.warning(
             "%s: whom %s was trained on is not known (an earlier version, or another program, made "
-            "it), so it cannot be checked that they are other people than those of the %s part",
+            "it), so it cannot be checked that they are other people than those of %s",
             checkpoint,
             which,
-            "test" if seen.part == "test" else "validation",
+            place or part,
         )
 
 
-def _refuse(text: str, *, allow: bool) -> None:
+def refuse(text: str, *, allow: bool) -> None:
+    """Raise FerlitError, which tells how to go on all the same; or only warn."""
     if not allow:
         raise FerlitError(
             f"{text}, or --{ALLOW} true to go on all the same, which the results will say"

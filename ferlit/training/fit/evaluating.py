@@ -199,12 +199,23 @@ def changed_preprocessing(content: Mapping[str, Any], data: ExpressionDataModule
         data: After its setup.
     """
     old = (content.get(PREPROCESSING) or {}).get("landmarks")
-    new = data.preprocessing.landmarks
-    if old in (None, new):
-        return []
-    change = Change("landmarks of the store", old, new)
-    logger.warning("other settings than in training:\n  %s", change)
-    return [change]
+    found = changed_landmarks(old, data.preprocessing.landmarks)
+    if found:
+        logger.warning("other settings than in training:\n  %s", found[0])
+    return found
+
+
+def changed_landmarks(old: str | None, new: str) -> list[Change]:
+    """Whether faces were registered by other landmarks than those of a training.
+
+    Args:
+        old: Of the training; None where it is not known.
+        new: Of the store.
+
+    >>> [str(change) for change in changed_landmarks("mediapipe", "none")]
+    ['landmarks of the store: mediapipe there, none now']
+    """
+    return [] if old in (None, new) else [Change("landmarks of the store", old, new)]
 
 
 def _comparable(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Small model files of every kind, without a fit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,14 @@ METADATA = Metadata("0.1.0", ("anger", "fear"), "max", Preprocessing("none"))
 _NARROW = {"class_path": "ferlit.models.OneBranch", "init_args": {"hidden": [8]}}
 
 
-def small_module() -> ExpressionModule:
+def small_module(classes: Sequence[str] = CLASSES) -> ExpressionModule:
     from functools import partial
 
     from ferlit.models import OneBranch
 
     torch.manual_seed(0)
     return ExpressionModule(
-        CLASSES, backbone=TinyBackbone(), branches=partial(OneBranch, hidden=[8])
+        list(classes), backbone=TinyBackbone(), branches=partial(OneBranch, hidden=[8])
     )
 
 
@@ -41,7 +42,7 @@ def write_checkpoint(path: Path, **settings: Any) -> Path:
         **settings,
     }
     content = {
-        "state_dict": small_module().state_dict(),
+        "state_dict": small_module(settings.get("classes", CLASSES)).state_dict(),
         "hyper_parameters": hyper_parameters,
         "hparams_name": "kwargs",
         "pytorch-lightning_version": "2.6.6",
@@ -53,8 +54,9 @@ def write_checkpoint(path: Path, **settings: Any) -> Path:
     return path
 
 
-def write_exported(path: Path) -> Path:
-    """By its ending .onnx or .pt2."""
+def write_exported(path: Path, classes: Sequence[str] = CLASSES, **said: Any) -> Path:
+    """By its ending .onnx or .pt2; what else it says of itself."""
     write: Callable[..., None] = write_onnx if path.suffix == ".onnx" else write_pt2
-    write(ProbabilityNetwork(small_module()), path, METADATA)
+    metadata = replace(METADATA, classes=tuple(classes), **said)
+    write(ProbabilityNetwork(small_module(classes)), path, metadata)
     return path

@@ -1,0 +1,1 @@
+"""``ferlit evaluate``: one model on the faces of any stores."""
