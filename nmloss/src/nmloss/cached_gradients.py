@@ -97,8 +97,10 @@ def cached_backward(
 
 
 class _Rows:
-    """Those of all chunks in one tensor: small ones kept between the large tensors of an encoder
-    have the allocator of the CPU ask for ever more memory.
+    """The embeddings of all chunks, in one tensor.
+
+    Small tensors kept between the large ones of an encoder would have the allocator of the CPU ask
+    for ever more memory.
     """
 
     def __init__(self) -> None:
