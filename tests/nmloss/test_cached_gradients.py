@@ -265,6 +265,11 @@ MISTAKES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         ValueError,
         "encoder: 288 embeddings for a chunk of 36 images",
     ),
+    "other embeddings": (
+        lambda: cached_backward(nn.PReLU(), torch.sum, [ROWS, ROWS[:, :3]]),
+        ValueError,
+        r"embeddings of shape \(36, 3\) and torch.float32 after those of shape \(36, 8\)",
+    ),
     "no gradients": (
         lambda: torch.no_grad()(cached_backward)(nn.Linear(D, D), torch.sum, [ROWS]),
         ValueError,

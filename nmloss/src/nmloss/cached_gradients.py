@@ -68,13 +68,13 @@ def cached_backward(
     weights = list(encoder.parameters())
     if not torch.is_grad_enabled():
         raise ValueError("encoder: gradients are switched off here, there is nothing to carry on")
-    states, parts = [], []
+    states, rows = list[_RandomState](), _Rows()
     with torch.no_grad(), _without_sync(encoder), _buffers_kept(encoder):
         for chunk in chunks:
             states.append(_RandomState.now(weights))
-            parts.append(_embedded(encoder, chunk))
+            rows.append(_embedded(encoder, chunk))
     torch.clear_autocast_cache()  # weights that it cast without a graph would have no gradient
-    embeddings = torch.cat(parts).requires_grad_()
+    embeddings = rows.all().requires_grad_()
     loss = loss_of(embeddings)
     if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.requires_grad:
         shape = tuple(getattr(loss, "shape", ()))
@@ -84,7 +84,7 @@ def cached_backward(
         )
     loss.backward()  # type: ignore[no-untyped-call]
     found = torch.zeros_like(embeddings) if embeddings.grad is None else embeddings.grad
-    gradients = torch.split(found, [len(part) for part in parts])
+    parts, gradients = (torch.split(each, rows.counts) for each in (embeddings.detach(), found))
     last = len(parts) - 1
     with torch.random.fork_rng(states[0].devices, device_type=_kind(weights)):
         for index, chunk in enumerate(chunks):
@@ -94,6 +94,37 @@ def cached_backward(
                 _check_same(index, again, parts[index])
                 again.backward(gradients[index])  # type: ignore[no-untyped-call]
     return loss.detach()
+
+
+class _Rows:
+    """The embeddings of all chunks, in one tensor.
+
+    Small tensors kept between the large ones of an encoder would have the allocator of the CPU ask
+    for ever more memory.
+    """
+
+    def __init__(self) -> None:
+        self.counts: list[int] = []
+        self._table: Tensor | None = None
+
+    def append(self, part: Tensor) -> None:
+        start = sum(self.counts)
+        if self._table is None:
+            self._table = part.clone()
+        elif self._table.shape[1:] != part.shape[1:] or self._table.dtype != part.dtype:
+            raise ValueError(
+                f"encoder: embeddings of shape {tuple(part.shape)} and {part.dtype} after those of "
+                f"shape {tuple(self._table.shape)} and {self._table.dtype}"
+            )
+        elif start + len(part) > len(self._table):
+            room = self._table.new_empty(max(start, len(part)), *part.shape[1:])
+            self._table = torch.cat([self._table[:start], room])
+        self._table[start : start + len(part)] = part
+        self.counts.append(len(part))
+
+    def all(self) -> Tensor:
+        assert self._table is not None  # there is a chunk
+        return self._table[: sum(self.counts)]
 
 
 class _RandomState(NamedTuple):
