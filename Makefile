@@ -22,7 +22,7 @@ demo: setup  ## synthetic faces, the two-branch network, a test on unseen people
 	$(BIN)/ferlit fit --config demo.yaml
 
 test: setup  ## the whole test suite, doctests included
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
 lint: setup  ## ruff, mypy --strict and the layers of imports
 	$(BIN)/ruff check .
