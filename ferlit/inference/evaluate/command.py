@@ -56,9 +56,8 @@ def main(command: str, options: list[str]) -> None:
 def _parser(command: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=f"ferlit {command}",
-        description="Evaluate a model on the faces of any prepared stores, also of other databases "
-        "than that of its training: accuracy, class mean, macro F1, confusion, calibration, with "
-        "intervals; one table for all.",
+        description="Evaluate a model on the faces of prepared stores, of whatever database:\n"
+        "accuracy, class mean, macro F1, confusion and calibration, with intervals.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

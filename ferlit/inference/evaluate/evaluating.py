@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -11,174 +10,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ferlit.data.loading.preprocessing import flip_averaged
-from ferlit.data.store import Store
-from ferlit.evaluation.bootstrap import LEVEL, Interval, Units, bootstrap, units_of
-from ferlit.evaluation.calibration import Calibration, calibration
-from ferlit.evaluation.results import Evaluation, evaluate_images, evaluate_sequences, vote
+from ferlit.evaluation.bootstrap import Interval, bootstrap, units_of
+from ferlit.evaluation.calibration import calibration
+from ferlit.evaluation.results import evaluate_images, evaluate_sequences, vote
 from ferlit.evaluation.tables import prediction_table
-from ferlit.inference.evaluate.matching import Matching
 from ferlit.inference.evaluate.models import Model, check_probabilities
-from ferlit.inference.evaluate.parts import Part
-from ferlit.runs.seen import Seen
-from ferlit.runs.settings import Change
+from ferlit.inference.evaluate.results import Judged, Sampling, StoreResult
 
 logger = logging.getLogger(__name__)
 BATCH = 256
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A store before the model sees it.
-
-    Args:
-        name: For people; every store of an evaluation has another one.
-        store: The store.
-        part: Its faces that judge.
-        left_out: Faces of expressions that the model does not know, by the expression.
-        matching: The classes.
-        seen: Which of the faces the model knows.
-        changed: How the faces were made otherwise than in its training.
-    """
-
-    name: str
-    store: Store
-    part: Part
-    left_out: dict[str, int]
-    matching: Matching
-    seen: Seen
-    changed: tuple[Change, ...]
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How intervals are drawn.
-
-    Args:
-        draws: How many; none for no intervals.
-        seed: Fixes them.
-    """
-
-    draws: int = 1000
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class StoreResult:
-    """What a model gave on a store.
-
-    Args:
-        judged: The store.
-        predictions: One row a face, see `ferlit.evaluation.tables.prediction_table`; labels are
-            those of the model.
-        results: "image" and, where there are sequences, "sequence".
-        calibration: Of the faces.
-        intervals: By level and figure; a level has none where nothing can be drawn.
-        units: What was drawn.
-        sampling: How.
-    """
-
-    judged: Judged
-    predictions: pd.DataFrame
-    results: dict[str, Evaluation]
-    calibration: Calibration
-    intervals: dict[str, dict[str, Interval]]
-    units: Units
-    sampling: Sampling
-
-    @property
-    def persons(self) -> int:
-        """Those who have a name."""
-        return len(set(self.predictions["identity"]) - {""})
-
-    @property
-    def drawn(self) -> str:
-        """What was drawn, for people."""
-        if not self.sampling.draws:
-            return "no intervals were asked for"
-        if not self.intervals["image"]:
-            return f"no intervals: they are not defined for {self.units}"
-        return f"{LEVEL}% intervals: {self.sampling.draws} bootstrap draws of {self.units}"
-
-    def notes(self) -> list[str]:
-        """What was left out, and what else must be known to read the figures."""
-        judged, matching = self.judged, self.judged.matching
-        lines = [f"part {judged.part.name} ({judged.part.why}); {self.drawn}"]
-        unnamed = int((self.predictions["identity"] == "").sum())
-        if self.persons and unnamed:
-            lines.append(
-                f"{unnamed} of {len(self.predictions)} faces are of persons without a name"
-            )
-        if judged.part.unlabelled:
-            lines.append(f"left out: {_faces(judged.part.unlabelled)} without a label")
-        lines += [
-            f"left out: {_faces(count)} of {name}, which the model does not know"
-            for name, count in judged.left_out.items()
-        ]
-        empty = [name for name in matching.only_store if name not in judged.left_out]
-        if empty:
-            lines.append(
-                f"the model does not know {', '.join(empty)}, of which the part has no faces"
-            )
-        if matching.only_model and matching.is_restricted:
-            names = ", ".join(matching.only_model)
-            lines.append(f"not possible as answers: {names}, which the store lacks (--common)")
-        elif matching.only_model:
-            answers = self.predictions["predicted"].value_counts()
-            named = ", ".join(f"{name} ({answers.get(name, 0)})" for name in matching.only_model)
-            lines.append(
-                f"the store lacks these classes of the model, which stay possible answers (in "
-                f"brackets, how often they were given; --common leaves them out): {named}"
-            )
-        lines += [f"other settings than in training: {change}" for change in judged.changed]
-        if judged.seen.images:
-            lines.append(f"flattering: {judged.seen}")
-        if judged.seen.unknown:
-            lines.append("whom the model was trained on is not known")
-        return lines
-
-    def to_dict(self) -> dict[str, Any]:
-        """What ``evaluation.json`` says of the store."""
-        judged, matching = self.judged, self.judged.matching
-        store = judged.store
-        levels = {level: result.to_dict() for level, result in self.results.items()}
-        confusions = {
-            level: {"classes": list(result.classes), "counts": result.confusion.tolist()}
-            for level, result in self.results.items()
-        }
-        intervals = {
-            level: {name: list(each) for name, each in found.items()} or None
-            for level, found in self.intervals.items()
-        }
-        return {
-            "name": judged.name,
-            "folder": str(store.folder.resolve()),
-            "database": store.description.database,
-            "content": store.content,
-            "part": judged.part.name,
-            "part_reason": judged.part.why,
-            "faces": len(self.predictions),
-            "persons": self.persons,
-            **levels,
-            "confusion": confusions,
-            "calibration": self.calibration.to_dict(),
-            "intervals": {
-                "percent": LEVEL,
-                "draws": self.sampling.draws,
-                "seed": self.sampling.seed,
-                "units": dict(self.units.counts),
-                **intervals,
-            },
-            "classes": {
-                "common": list(matching.shown.values()),
-                "answers": list(matching.classes),
-                "only_model": list(matching.only_model),
-                "only_store": list(matching.only_store),
-            },
-            "left_out": {"unlabelled": judged.part.unlabelled, "unknown": judged.left_out},
-            "changed": {c.name: {"training": c.old, "here": c.new} for c in judged.changed},
-            "people": judged.seen.to_dict(),
-            "notes": self.notes(),
-        }
 
 
 def evaluate_store(
@@ -255,10 +95,6 @@ def predict_faces(
         found.append(classify(model.classifier.preprocessing.inputs(faces[batch])))
         progress(len(batch))
     return np.concatenate(found)
-
-
-def _faces(count: int) -> str:
-    return f"{count} face" if count == 1 else f"{count} faces"
 
 
 def _draw(

@@ -14,7 +14,7 @@ from ferlit.errors import DataError, FerlitError, UsageError
 from ferlit.evaluation.bootstrap import LEVEL, Interval
 from ferlit.evaluation.tables import print_evaluation, write_evaluation
 from ferlit.files import whole_file, write_json
-from ferlit.inference.evaluate.evaluating import StoreResult
+from ferlit.inference.evaluate.results import StoreResult
 from ferlit.locks import owned
 from ferlit.runs.settings import changes
 

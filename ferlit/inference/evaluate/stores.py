@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ferlit.data.store import Store
 from ferlit.errors import DataError, UsageError
-from ferlit.inference.evaluate.evaluating import Judged, Sampling, StoreResult, evaluate_store
+from ferlit.inference.evaluate.evaluating import evaluate_store
 from ferlit.inference.evaluate.matching import match_classes
 from ferlit.inference.evaluate.models import Model
 from ferlit.inference.evaluate.outputs import (
@@ -23,6 +23,7 @@ from ferlit.inference.evaluate.outputs import (
     write_results,
 )
 from ferlit.inference.evaluate.parts import choose_part
+from ferlit.inference.evaluate.results import Judged, Sampling, StoreResult
 from ferlit.training.fit.evaluating import changed_landmarks
 
 logger = logging.getLogger(__name__)
