@@ -17,15 +17,14 @@ from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-NEXT = "[_TrainingEpochLoop].train_dataloader_next"
-STEP = "run_training_batch"
+from benchmarks.epoch import NEXT, STEP, recorded
 
 
 class Clock(Callback):
     """Tells the images a second of each epoch but the first."""
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.before = self._recorded(trainer)
+        self.before = recorded(trainer)
         self.images = 0
         self.started = time.perf_counter()
 
@@ -43,18 +42,13 @@ class Clock(Callback):
         if not trainer.current_epoch:
             return
         seconds = self.ended - self.started
-        after = self._recorded(trainer)
-        waiting, step = (100 * (after[name] - self.before[name]) / seconds for name in after)
+        after = recorded(trainer)
+        waiting, step = (100 * (after[name] - self.before[name]) / seconds for name in (NEXT, STEP))
         print(
             f"\n{self.images / seconds:.0f} images a second in {trainer.precision}; the first "
             f"batch after {self.first:.2f} s, waiting for data {waiting:.1f} %, steps {step:.1f} %",
             flush=True,
         )
-
-    @staticmethod
-    def _recorded(trainer: Trainer) -> dict[str, float]:
-        durations = trainer.profiler.recorded_durations  # type: ignore[attr-defined]
-        return {name: sum(durations[name]) for name in (NEXT, STEP)}
 
 
 def main() -> None:

@@ -46,8 +46,10 @@ def parse_prior(text: str) -> Prior:
     return shares
 
 
-def ratios(prior: Prior, classes: Sequence[str], implied: Sequence[float]) -> NDArray[np.float32]:
-    """(K,) what probabilities are multiplied by.
+def ratios(
+    prior: Prior, classes: Sequence[str], implied: Sequence[float]
+) -> NDArray[np.float32] | None:
+    """(K,) what probabilities are multiplied by; None where they stay as they are.
 
     Args:
         prior: What is expected where the network is used; a class that a mapping leaves out is
@@ -63,7 +65,7 @@ def ratios(prior: Prior, classes: Sequence[str], implied: Sequence[float]) -> ND
     array([5.  , 0.56], dtype=float32)
     """
     if prior == "training":
-        return np.ones(len(classes), np.float32)
+        return None
     if isinstance(prior, str):
         wanted = np.full(len(classes), 1 / len(classes))
     else:

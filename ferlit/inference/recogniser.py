@@ -100,7 +100,7 @@ class Recogniser:
         self.find_faces = FaceFinder.of(self.landmarks, landmark_models)
         self.flip = flip
         held = getattr(model, "prior", ())  # a classifier of the user's own need not say
-        self.ratios = None if prior == "training" else ratios(prior, model.classes, held)
+        self.ratios = ratios(prior, model.classes, held)
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from ferlit.models.inputs import check_faces
 from ferlit.models.prelu import PReLU
 
 Norm = Literal["batch", "none"]
@@ -49,8 +50,7 @@ class InceptionFER(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, 1, 48, 48) standardised faces to (B, 512) features."""
-        if image.ndim != 4 or image.shape[1:] != (1, 48, 48):
-            raise ValueError(f"faces of shape {tuple(image.shape)}; expected (B, 1, 48, 48)")
+        check_faces(image)
         features: Tensor = self.layers(image)
         return features
 

@@ -8,6 +8,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from ferlit.models.inputs import check_faces
+
 
 class ResidualFER(nn.Module):
     """From a face to 4 ``width`` features (with three stages).
@@ -45,8 +47,7 @@ class ResidualFER(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, 1, 48, 48) standardised faces to (B, ``out_features``) features."""
-        if image.ndim != 4 or image.shape[1:] != (1, 48, 48):
-            raise ValueError(f"faces of shape {tuple(image.shape)}; expected (B, 1, 48, 48)")
+        check_faces(image)
         features: Tensor = self.layers(image)
         return features
 

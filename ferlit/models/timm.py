@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ferlit.errors import FerlitError, UsageError
 from ferlit.extras import require
+from ferlit.models.inputs import check_faces
 
 _weights_follow = ContextVar("_weights_follow", default=False)
 
@@ -67,6 +68,7 @@ class TimmBackbone(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, 1, 48, 48) standardised faces to (B, ``out_features``) features."""
+        check_faces(image)
         if self.size is not None:
             image = F.interpolate(image, self.size, mode="bilinear", align_corners=False)
         features: Tensor = self.network(image)

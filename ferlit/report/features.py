@@ -21,7 +21,6 @@ from ferlit.errors import DataError
 from ferlit.files import whole_file
 from ferlit.locks import owned
 from ferlit.models.branches import OneBranch
-from ferlit.models.timm import weights_follow
 from ferlit.report.runs import Run, find_store
 from ferlit.report.study import Study
 from ferlit.runs.folder import TESTED
@@ -167,10 +166,9 @@ def _load(run: Run) -> Any:
     module, _, name = str(run.config["model"]["class_path"]).rpartition(".")
     try:
         kind = getattr(import_module(module), name)
-        with weights_follow():
-            loaded: LightningModule = kind.load_from_checkpoint(
-                run.checkpoint, map_location="cpu", weights_only=True
-            )
+        loaded: LightningModule = kind.load_from_checkpoint(
+            run.checkpoint, map_location="cpu", weights_only=True
+        )
     except Exception as error:  # whatever classes and weights a checkpoint names
         raise DataError(f"{run.checkpoint}: cannot be loaded ({error})") from error
     return loaded.eval()

@@ -78,8 +78,7 @@ class Split:
         """
         records, named = store.records, store.description
         split = records["split"].to_numpy(str) if split is None else split
-        is_labelled = records["expression"].isin(named.classes).to_numpy(bool)
-        is_of = {part: is_labelled & (split == part) for part in PARTS}
+        is_of = {part: store.is_labelled & (split == part) for part in PARTS}
         rows = {part: records[chosen] for part, chosen in is_of.items()}
         faces = store.face_hashes
         return cls(

@@ -27,7 +27,7 @@ from ferlit.data.records import SequenceRule
 from ferlit.errors import FerlitError, UsageError
 from ferlit.evaluation.metrics import Predictions, SequenceAccuracy
 from ferlit.models import Branches, InceptionFER, OneBranch
-from ferlit.models.layout import to_channels_last
+from ferlit.models.timm import weights_follow
 from ferlit.models.weights import load_matching_weights
 from ferlit.runs.people import PEOPLE, Split, Training
 from ferlit.training.schedules import set_length
@@ -61,7 +61,7 @@ def fuse(optimizer: torch.optim.Optimizer) -> None:
     """
     for group in optimizer.param_groups:
         is_open = "fused" in group and group["fused"] is None and not group.get("foreach")
-        # Not for a differentiable or capturable step, nor for a tensor as the learning rate.
+        # torch refuses to differentiate through such a step, or to capture it.
         is_plain = not any(group.get(name) for name in ("differentiable", "capturable"))
         weights: list[Tensor] = group["params"]
         kinds = {(weight.device.type, weight.is_floating_point()) for weight in weights}
@@ -143,7 +143,8 @@ class ExpressionModule(LightningModule):
                 f"the backbone {type(self.backbone).__name__} has no integer attribute "
                 "out_features: say there how many features it gives"
             )
-        to_channels_last(self.backbone)
+        # So that the maps between convolutions lie with their channels together, which is faster.
+        self.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.branches = branches(out_features, len(classes))
         self.optimizer = _Shared(optimizer)
         self.lr_scheduler = lr_scheduler and _Shared(lr_scheduler)
@@ -157,12 +158,18 @@ class ExpressionModule(LightningModule):
         self.is_compiled = compile
         self.mixup_seed = torch.initial_seed() % 2**63  # every epoch gets another one
         self._seen_before = Training()  # whom the weights that a fit starts from have seen
-        self._seen: dict[str, Any] | None = None  # and with them whom this fit shows it
+        self._told: dict[str, Any] | None = None  # with them whom this fit shows it, and how often
         self.train_accuracy = MulticlassAccuracy(len(classes), average="micro")
         self.val_accuracy = MulticlassAccuracy(len(classes), average="micro")
         self.val_sequence_accuracy = SequenceAccuracy(sequence_rule)
         self.val_loss = MeanMetric()
         self.predictions = Predictions()
+
+    @classmethod
+    def load_from_checkpoint(cls, *arguments: Any, **options: Any) -> Self:
+        """As Lightning's; a backbone fetches no weights that the checkpoint replaces."""
+        with weights_follow():
+            return super().load_from_checkpoint(*arguments, **options)
 
     def forward(self, image: Tensor) -> Tensor:
         """Class logits by the classification branch alone, as at test time.
@@ -219,7 +226,7 @@ class ExpressionModule(LightningModule):
 
     def setup(self, stage: str) -> None:
         if stage == "fit":
-            self._seen = None
+            self._told = None
         if stage == "fit" and self.init_from is not None:
             report = load_matching_weights(self, self.init_from, self.classes)
             logger.info("weights from %s\n%s", self.init_from, report.summary())
@@ -238,12 +245,9 @@ class ExpressionModule(LightningModule):
         data = getattr(self.trainer, "datamodule", None)
         if isinstance(data, ExpressionDataModule):
             checkpoint[PREPROCESSING] = asdict(data.preprocessing)
-            shares = self._shares(data)
-            if shares is not None:
-                checkpoint[PRIOR] = implied_shares(shares, self.logit_adjustment)
-            if self._seen is None:
-                self._seen = self._seen_before.then(Split.of(data)).plain()
-            checkpoint[PEOPLE] = self._seen
+            if self._told is None:
+                self._told = self._tell(data)
+            checkpoint.update(self._told)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Remember whom the network has seen so far."""
@@ -274,7 +278,18 @@ class ExpressionModule(LightningModule):
         """How often each class comes in the softmax loss, where that is known."""
         if self.target_rule == "multi_target":  # several are right at once
             return None
-        return [1 / len(self.classes)] * len(self.classes) if data.balanced else data.class_shares()
+        shares = data.class_shares()
+        if not data.balanced:
+            return shares
+        return [(share > 0) / sum(each > 0 for each in shares) for share in shares]
+
+    def _tell(self, data: ExpressionDataModule) -> dict[str, Any]:
+        """What checkpoints say of the data: who was in them, and how often each class."""
+        told: dict[str, Any] = {PEOPLE: self._seen_before.then(Split.of(data)).plain()}
+        shares = self._shares(data)
+        if shares is not None:
+            told[PRIOR] = implied_shares(shares, self.logit_adjustment)
+        return told
 
     def _adjust(self) -> Tensor:
         data = getattr(self.trainer, "datamodule", None)

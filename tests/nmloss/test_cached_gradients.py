@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 import nmloss
 from nmloss import cached_backward
+from tests.nmloss.gloo import gloo
 
 B, D = 36, 8
 LABELS, PEOPLE = torch.arange(B) % 4, torch.arange(B) // 4
@@ -309,25 +309,18 @@ def steps(rank: int, cached: bool, norm: bool, wrap_loss: bool) -> tuple[Gradien
 
 
 def work(rank: int, folder: str) -> None:
-    dist.init_process_group(
-        "gloo",
-        init_method=f"file://{folder}/store",
-        rank=rank,
-        world_size=2,
-        timeout=timedelta(seconds=60),
-    )
-    for norm in (False, True):
-        for wrap_loss in (False, True):
-            wanted, _ = steps(rank, False, norm, wrap_loss)
-            found, buffers = steps(rank, True, norm, wrap_loss)
-            assert_close(found, wanted, 1e-12)
-            assert bool(buffers) is norm
-            if norm:
-                count = buffers["module.1.num_batches_tracked"]  # that of process 0, once a step
-                assert int(count) == 2 + (2, 5)[rank], count
-    torch.save(True, f"{folder}/{rank}")
-    dist.barrier()  # as in test_distributed.py
-    dist.destroy_process_group()
+    with gloo(rank, folder):
+        for norm in (False, True):
+            for wrap_loss in (False, True):
+                wanted, _ = steps(rank, False, norm, wrap_loss)
+                found, buffers = steps(rank, True, norm, wrap_loss)
+                assert_close(found, wanted, 1e-12)
+                assert bool(buffers) is norm
+                if norm:
+                    # That of process 0, once a step.
+                    count = buffers["module.1.num_batches_tracked"]
+                    assert int(count) == 2 + (2, 5)[rank], count
+        torch.save(True, f"{folder}/{rank}")
 
 
 def test_two_processes_average_once_after_unequally_many_chunks(tmp_path: Path) -> None:

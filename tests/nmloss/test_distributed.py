@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from nmloss import AdaptiveNMTupleClustersLoss, IdentityTupleSampler, tuple_indices
+from tests.nmloss.gloo import gloo
 
 Q, M, N, D = 4, 3, 2, 8
 
@@ -35,20 +35,18 @@ def images() -> Tensor:
 
 
 def work(rank: int, folder: str, is_empty_somewhere: bool) -> None:
-    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
-    model = DistributedDataParallel(EncoderAndLoss())
-    half = len(images()) // 2
-    own = images()[rank * half : (rank + 1) * half]
-    if is_empty_somewhere and rank == 1:
-        model(own[:0], 0).backward()
-    else:
-        model(own, Q // 2).backward()
-    gradients = {name: weight.grad for name, weight in model.module.named_parameters()}
-    plan = IdentityTupleSampler([0, 1] * 10, range(20), positives=2)  # type: ignore[arg-type]
-    queries = [index for batch in plan for index in batch[::3]]
-    torch.save((gradients, queries), f"{folder}/{rank}")
-    dist.barrier()  # gloo's threads may still hold tensors, and abort a process that ends
-    dist.destroy_process_group()
+    with gloo(rank, folder):
+        model = DistributedDataParallel(EncoderAndLoss())
+        half = len(images()) // 2
+        own = images()[rank * half : (rank + 1) * half]
+        if is_empty_somewhere and rank == 1:
+            model(own[:0], 0).backward()
+        else:
+            model(own, Q // 2).backward()
+        gradients = {name: weight.grad for name, weight in model.module.named_parameters()}
+        plan = IdentityTupleSampler([0, 1] * 10, range(20), positives=2)  # type: ignore[arg-type]
+        queries = [index for batch in plan for index in batch[::3]]
+        torch.save((gradients, queries), f"{folder}/{rank}")
 
 
 @pytest.mark.parametrize("is_empty_somewhere", [False, True])

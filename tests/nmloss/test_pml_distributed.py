@@ -1,12 +1,10 @@
 """Two gloo processes: PML's distributed wrappers around ours; batches in which little counts."""
 
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
 import torch.multiprocessing as mp
 from pytorch_metric_learning.utils.distributed import (
     DistributedLossWrapper,
@@ -16,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 import nmloss
+from tests.nmloss.gloo import WORLD, gloo
 
 D, HALF = 8, 10
-WORLD = 2
 LOSSES: dict[str, Callable[..., Any]] = {
     "fixed": nmloss.NMTupleClustersLoss,
     "adaptive": lambda: nmloss.AdaptiveNMTupleClustersLoss(D),
@@ -110,16 +108,8 @@ def with_poor_batches(rank: int) -> Results:
 
 
 def work(rank: int, folder: str) -> None:
-    dist.init_process_group(
-        "gloo",
-        init_method=f"file://{folder}/store",
-        rank=rank,
-        world_size=WORLD,
-        timeout=timedelta(seconds=30),
-    )
-    torch.save(in_wrappers(rank) | with_poor_batches(rank), f"{folder}/{rank}")
-    dist.barrier()  # as in test_distributed.py
-    dist.destroy_process_group()
+    with gloo(rank, folder, seconds=30):
+        torch.save(in_wrappers(rank) | with_poor_batches(rank), f"{folder}/{rank}")
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Retrieval scores: a loop from the definitions, PML's calculator, chunks, ties, two processes."""
 
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from nmloss import MahalanobisDistance, RetrievalScores, retrieval_scores
 from nmloss.retrieval.nearness import on_grid
+from tests.nmloss.gloo import gloo
 
 KS = (1, 3, 1000)
 DISTANCES: dict[str, Callable[[], Any]] = {
@@ -339,27 +339,19 @@ REFUSED: dict[str, Callable[[int], Any]] = {
 
 
 def work(rank: int, folder: str) -> None:
-    dist.init_process_group(
-        "gloo",
-        init_method=f"file://{folder}/store",
-        rank=rank,
-        world_size=2,
-        timeout=timedelta(seconds=60),
-    )
-    results: dict[str, Any] = {}
-    for name, ends in SHARES.items():
-        own = [slice(0, end) if rank == 0 else slice(end, None) for end in ends]
-        for variant in VARIANTS:
-            found = scores_of(variant, own[0], own[1], chunk_size=16, group=dist.group.WORLD)
-            results[f"{name}, {variant}"] = tuple(found)
-    for message, call in REFUSED.items():
-        with pytest.raises(ValueError, match=message):
-            call(rank)
-    alone = retrieval_scores(POINTS, LABELS) if rank == 0 else None  # nobody waits
-    results["alone"] = alone and tuple(alone)
-    torch.save(results, f"{folder}/{rank}")
-    dist.barrier()  # as in test_distributed.py
-    dist.destroy_process_group()
+    with gloo(rank, folder):
+        results: dict[str, Any] = {}
+        for name, ends in SHARES.items():
+            own = [slice(0, end) if rank == 0 else slice(end, None) for end in ends]
+            for variant in VARIANTS:
+                found = scores_of(variant, own[0], own[1], chunk_size=16, group=dist.group.WORLD)
+                results[f"{name}, {variant}"] = tuple(found)
+        for message, call in REFUSED.items():
+            with pytest.raises(ValueError, match=message):
+                call(rank)
+        alone = retrieval_scores(POINTS, LABELS) if rank == 0 else None  # nobody waits
+        results["alone"] = alone and tuple(alone)
+        torch.save(results, f"{folder}/{rank}")
 
 
 def test_two_processes_give_the_scores_of_one_whatever_their_shares(tmp_path: Path) -> None:

@@ -108,6 +108,11 @@ class Store:
         text = json.dumps([*said, named.landmarks, digests, self.digests.get(IDENTITIES, "")])
         return hashlib.sha256(text.encode()).hexdigest()
 
+    @property
+    def is_labelled(self) -> NDArray[np.bool_]:
+        """(n,) whether each face has one of the classes; test parts may be without."""
+        return self.records["expression"].isin(self.description.classes).to_numpy(bool)
+
     @cached_property
     def face_hashes(self) -> NDArray[np.int64]:
         """(n,) 64 bits for each face, the same where all its pixels are."""

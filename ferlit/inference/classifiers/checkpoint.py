@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from ferlit.data.loading.preprocessing import PREPROCESSING, PRIOR, Preprocessing
 from ferlit.data.records import SequenceRule
 from ferlit.errors import FerlitError
+from ferlit.inference.classifiers.metadata import is_prior
 from ferlit.inference.classifiers.trust import check_class_paths, find_class
-from ferlit.models.timm import weights_follow
 from ferlit.training.modules import ExpressionModule
 
 logger = logging.getLogger(__name__)
@@ -46,8 +46,7 @@ class ModuleClassifier:
         device: torch.device | str = "cpu",
         prior: Sequence[float] = (),
     ) -> None:
-        # One face takes a sixth less time with its channels together.
-        self.module = module.to(device, memory_format=torch.channels_last).eval()
+        self.module = module.to(device).eval()
         self.preprocessing = preprocessing
         self.prior = tuple(prior)
         self.classes = tuple(module.classes)
@@ -71,10 +70,9 @@ def load_checkpoint(path: Path, device: torch.device, trust: Sequence[str]) -> M
         ) from error
     kind = _module_class(path, content, trust)
     try:
-        with weights_follow():
-            module = kind.load_from_checkpoint(
-                path, weights_only=True, map_location="cpu", init_from=None
-            )
+        module = kind.load_from_checkpoint(
+            path, weights_only=True, map_location="cpu", init_from=None
+        )
     except Exception as error:  # whatever the classes named in it raise
         raise FerlitError(
             f"{path}: its network cannot be built again: {brief(error)}. Classes of your own "
@@ -88,6 +86,8 @@ def load_checkpoint(path: Path, device: torch.device, trust: Sequence[str]) -> M
             path,
         )
     prior = content.get(PRIOR) or ()
+    if prior and not is_prior(prior, len(module.classes)):
+        raise FerlitError(f"{path}: damaged: {prior!r:.80} are no shares of its classes")
     return ModuleClassifier(module, Preprocessing.of(preprocessing or {}), device, prior)
 
 

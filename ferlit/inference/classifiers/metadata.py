@@ -7,7 +7,6 @@ JSON); a pt2 file holds the same as JSON in its extra file ``ferlit.json``.
 import json
 import math
 import zipfile
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -163,10 +162,12 @@ def _check_values(metadata: Metadata) -> None:
             raise ValueError(f"{name} {values[name]}")
 
 
-def is_prior(shares: Sequence[Any], count: int) -> bool:
+def is_prior(shares: Any, count: int) -> bool:
     """Whether these are shares of that many classes."""
+    if not isinstance(shares, (list, tuple)) or len(shares) != count:
+        return False
     are_numbers = all(isinstance(share, (int, float)) and share >= 0 for share in shares)
-    return len(shares) == count and are_numbers and math.isclose(sum(shares), 1, rel_tol=1e-3)
+    return are_numbers and math.isclose(sum(shares), 1, rel_tol=1e-3)
 
 
 def _pt2_properties(path: Path) -> dict[str, str]:

@@ -47,7 +47,7 @@ def choose_part(store: Store, asked: str | None) -> Part:
         DataError: it has no labelled faces in it.
     """
     split = store.records["split"].to_numpy(str)
-    is_labelled = store.records["expression"].isin(store.description.classes).to_numpy(bool)
+    is_labelled = store.is_labelled
     parts = [part for part in SPLITS if (split == part).any()]
     name, why = (asked, "as asked") if asked else _default(parts, split[is_labelled].tolist())
     if name not in (ALL, *parts):

@@ -10,13 +10,14 @@ import pytest
 import torch
 
 from ferlit.cli import main
+from ferlit.data import ExpressionDataModule
 from ferlit.data.store import Store
-from ferlit.errors import UsageError
+from ferlit.errors import FerlitError, UsageError
 from ferlit.inference.classifiers.loading import load_classifier
 from ferlit.inference.classifiers.metadata import read_metadata
 from ferlit.inference.prior import parse_prior, ratios, with_prior
 from ferlit.inference.recogniser import Recogniser
-from tests.ferlit.inference.small import write_checkpoint, write_exported
+from tests.ferlit.inference.small import small_module, write_checkpoint, write_exported
 from tests.ferlit.training.fits import fit_options
 
 FACE = np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)
@@ -80,16 +81,22 @@ def test_a_checkpoint_says_what_it_implies(checkpoint: Path, store: Store) -> No
     assert classifier.prior == tuple(content["prior"])  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize(
-    ("options", "tau"), [(["--model.logit_adjustment=1"], 1.0), (["--data.balanced=true"], 1.0)]
-)
+@pytest.mark.parametrize("option", ["--model.logit_adjustment=1", "--data.balanced=true"])
 def test_a_network_of_rare_classes_implies_what_it_was_adjusted_to(
-    options: list[str], tau: float, store: Store, tmp_path: Path
+    option: str, store: Store, tmp_path: Path
 ) -> None:
-    assert main(fit_options(store.folder, tmp_path, "--trainer.max_epochs=1", *options)) == 0
+    assert main(fit_options(store.folder, tmp_path, "--trainer.max_epochs=1", option)) == 0
     path = tmp_path / "ckplus" / "version_0" / "checkpoints" / "best.ckpt"
     prior = torch.load(path, weights_only=True)["prior"]
     assert prior == pytest.approx([1 / len(prior)] * len(prior))
+
+
+def test_balanced_draws_show_no_class_that_is_not_there(store: Store) -> None:
+    data = ExpressionDataModule(store=store.folder, fold=0, folds=4, balanced=True)
+    data.setup("fit")
+    data.labels[data.labels == 2] = -1
+    shares = small_module()._shares(data)
+    assert shares == [1 / 6, 1 / 6, 0, *[1 / 6] * 4]
 
 
 @pytest.mark.parametrize("ending", ["onnx", "pt2"])
@@ -121,3 +128,11 @@ def test_models_that_do_not_say_are_used_as_they_are(tmp_path: Path) -> None:
         assert plain.probabilities == same.probabilities
         with pytest.raises(UsageError, match="does not say how often"):
             Recogniser(path, landmarks="none", prior="uniform")
+
+
+@pytest.mark.parametrize("prior", [[0.5], [0.5, -0.5], "ab", 1.0, [float("nan"), 1.0]])
+def test_a_checkpoint_with_other_shares_is_refused_by_name(prior: Any, tmp_path: Path) -> None:
+    path = write_checkpoint(tmp_path / "odd.ckpt")
+    torch.save({**torch.load(path, weights_only=True), "prior": prior}, path)
+    with pytest.raises(FerlitError, match=r"odd\.ckpt: damaged: .* are no shares of its classes"):
+        load_classifier(path)
