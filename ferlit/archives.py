@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ferlit.errors import DataError
+from ferlit.packed import ENDING, read_packed
+from ferlit.shipped import place_of
 
 # What Python's reader raises for a damaged archive; a name that is no text is a ValueError.
 UNREADABLE = (
@@ -76,7 +78,8 @@ def read_checkpoint(path: Path, *, mmap: bool = False) -> Any:
     Nothing in it is run: it holds tensors and plain data, or is refused.
 
     Args:
-        path: The file.
+        path: The file; one of ``ferlit export`` in safetensors, or the name of a network that comes
+            with ferlit, is read as what it was exported from.
         mmap: Leave the tensors on the disk until they are used.
 
     Raises:
@@ -84,8 +87,11 @@ def read_checkpoint(path: Path, *, mmap: bool = False) -> Any:
     """
     import torch
 
+    path = place_of(path)
     if not path.is_file():
         raise DataError(f"{path}: there is no such checkpoint")
+    if path.suffix == ENDING:
+        return read_packed(path)
     check_archive(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap or None)

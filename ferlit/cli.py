@@ -42,7 +42,11 @@ COMMANDS = {
         "evaluate a model on the faces of any stores",
         "ferlit.inference.evaluate.command:main",
     ),
-    "export": ("write a checkpoint as ONNX or pt2", "ferlit.inference.export.command:main"),
+    "export": (
+        "write a checkpoint as safetensors, ONNX or pt2",
+        "ferlit.inference.export.command:main",
+    ),
+    "models": ("the trained networks that come with ferlit", "ferlit.shipped.command:main"),
     "recognise": (
         "recognise the faces of pictures, folders, videos, a camera",
         "ferlit.inference.recognise.command:main",

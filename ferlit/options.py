@@ -16,15 +16,37 @@ def add_landmark_models(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Add ``--model``, for commands that have one where none is named."""
+    parser.add_argument(
+        "--model",
+        metavar="MODEL",
+        help="a run's checkpoint, .safetensors, .onnx or .pt2, or a name of `ferlit models`, the "
+        "first of which is the default",
+    )
+
+
+def add_least(parser: argparse.ArgumentParser) -> None:
+    """Add ``--least P``."""
+    parser.add_argument(
+        "--least",
+        type=float,
+        default=0.0,
+        metavar="P",
+        help="where no expression has this probability, from 0 to 1, the label is 'unsure' "
+        "(default: 0, every face gets an expression)",
+    )
+
+
 def add_prior(parser: argparse.ArgumentParser) -> None:
     """Add ``--prior``, see `ferlit.inference.prior.parse_prior`."""
     parser.add_argument(
         "--prior",
-        default="training",
         metavar="WHICH",
         help="how often the expressions are to be expected: as in the model's training (training, "
-        "the default), all alike (uniform), or in shares: neutral=3,happiness=1. A network answers "
-        "what was frequent in its training when it is in doubt: try uniform on posed pictures",
+        "the default unless the model says otherwise, as that which comes with ferlit does), all "
+        "alike (uniform), or in shares: neutral=3,happiness=1. A network answers what was frequent "
+        "in its training when it is in doubt: try uniform on posed pictures",
     )
 
 

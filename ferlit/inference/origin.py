@@ -8,7 +8,10 @@ import pandas as pd
 
 from ferlit.data.store import DESCRIPTION, Description
 from ferlit.errors import DataError
+from ferlit.packed import ENDING, read_description
+from ferlit.runs.checkpoints import CONFIGURATION
 from ferlit.runs.folder import BEST, RunFolder
+from ferlit.shipped import place_of
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,7 @@ class Origin:
         metrics: ``metrics.json``, results on the test data by level ("image", "sequence").
         split: ``split.csv``.
         confusion: ``confusion.csv``, counts by image; rows are actual, columns predicted.
+        named: The databases, where the file itself names them.
     """
 
     checkpoint: Path
@@ -28,16 +32,25 @@ class Origin:
     metrics: dict[str, dict[str, float]]
     split: pd.DataFrame
     confusion: pd.DataFrame
+    named: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, checkpoint: Path) -> "Origin":
         """Read the folder that ``checkpoints/`` with the checkpoint lies in.
+
+        A network in safetensors says it itself, see `ferlit.packed`.
 
         Results are taken for those of ``best.ckpt`` alone: that is the checkpoint a run tests.
 
         Raises:
             DataError: a file in it is damaged.
         """
+        checkpoint = place_of(checkpoint)
+        if checkpoint.suffix == ENDING and checkpoint.is_file():
+            said = read_description(checkpoint)
+            config, figures = said.get(CONFIGURATION) or {}, said.get("figures") or {}
+            named = tuple(said.get("databases") or ())
+            return cls(checkpoint, config, figures, pd.DataFrame(), pd.DataFrame(), named)
         run = RunFolder.around(checkpoint.resolve())
         if run is None:
             return cls(checkpoint, {}, {}, pd.DataFrame(), pd.DataFrame())
@@ -77,6 +90,8 @@ class Origin:
     @property
     def databases(self) -> tuple[str, ...]:
         """What the network was trained on, the latest first, as far as the folders tell."""
+        if self.named:
+            return self.named
         names: list[str] = []
         current, seen = self, {self.checkpoint.resolve()}
         while True:
@@ -87,4 +102,5 @@ class Origin:
                 break
             seen.add(Path(start).resolve())
             current = Origin.of(Path(start))
+            names += current.named
         return tuple(dict.fromkeys(names))

@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 
 from ferlit.errors import UsageError
 
-Prior = Literal["training", "uniform"] | Mapping[str, float]
+Named = Literal["training", "uniform"]
+Prior = Named | Mapping[str, float]
+NAMED: tuple[Named, ...] = ("training", "uniform")
+EXPECTED = "expected"  # of an exported model: the prior that recognition takes where none is named
 
 
 def parse_prior(text: str) -> Prior:
@@ -30,8 +33,8 @@ def parse_prior(text: str) -> Prior:
     >>> parse_prior("neutral=3,happiness=1")
     {'neutral': 3.0, 'happiness': 1.0}
     """
-    if text in ("training", "uniform"):
-        return text  # type: ignore[return-value]
+    if text in NAMED:
+        return text
     shares: dict[str, float] = {}
     for part in text.split(","):
         name, equals, number = (piece.strip() for piece in part.partition("="))

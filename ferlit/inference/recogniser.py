@@ -14,16 +14,18 @@ from numpy.typing import NDArray
 from ferlit.data.faces.flatness import FlatFaceError
 from ferlit.data.loading.preprocessing import flip_averaged
 from ferlit.data.records import SequenceRule
-from ferlit.errors import DataError
+from ferlit.errors import DataError, UsageError
 from ferlit.inference.classifiers.loading import Classifier, load_classifier
 from ferlit.inference.finding import FaceFinder, RegisteredFace, choose_finder
 from ferlit.inference.inputs import Input, as_grey, check_batch, name_of_input
-from ferlit.inference.prior import Prior, ratios, with_prior
+from ferlit.inference.prior import EXPECTED, Prior, ratios, with_prior
 from ferlit.inference.videos import grey_frame, read_video
+from ferlit.shipped import DEFAULT
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+UNSURE = "unsure"  # in place of a label
 BATCH = 8  # pictures in memory at a time; to find the faces takes longer than the network
 
 
@@ -34,7 +36,7 @@ class Face:
     Args:
         box: Its left, top, right and bottom edge, in pixels.
         points: (49, 2) landmarks in pixels; None where the picture is a cropped face.
-        label: The expression with the highest probability.
+        label: The expression with the highest probability, or "unsure".
         probabilities: One for each expression.
         score: How sure the detector is that it is a face; None where nothing was detected.
     """
@@ -47,21 +49,25 @@ class Face:
 
     @property
     def probability(self) -> float:
-        """Of the label."""
-        return self.probabilities[self.label]
+        """The highest, which is the label's."""
+        return max(self.probabilities.values())
 
 
 class Recogniser:
     """Recognises the expressions of all faces of a picture.
 
     Args:
-        model: A file (a checkpoint of a run, ``.onnx`` or ``.pt2``), or a classifier.
+        model: A file (a checkpoint of a run, ``.safetensors``, ``.onnx`` or ``.pt2``), the name of
+            a network that comes with ferlit, or a classifier. None takes the network that comes
+            with ferlit.
         device: Where the network runs: "cpu", "cuda", "cuda:1", ...
         landmarks: What finds the faces: "mediapipe", "dlib", or "none" where each picture is a
             cropped face. None takes what the model was trained with.
         flip: Average the probabilities of a face and its mirror image.
         prior: How often the expressions are to be expected: "training" as often as they came there,
-            "uniform", or shares by name, see `ferlit.inference.prior`.
+            "uniform", or shares by name, see `ferlit.inference.prior`. None takes what the model
+            says: "training", unless it was exported with another.
+        least: A face whose highest probability is lower gets the label "unsure".
         landmark_models: Folder with the model files of mediapipe; None for the user's cache, which
             is filled at the first use.
         trust: Modules whose classes a checkpoint may name, beside those of ferlit and PyTorch;
@@ -69,8 +75,8 @@ class Recogniser:
 
     Raises:
         FerlitError: the file is no model, or the landmark models cannot be had.
-        UsageError: there is no such device, or no such kind of landmarks, or the prior does not
-            go with the model.
+        UsageError: there is no such device, or no such kind of landmarks, the prior does not go
+            with the model, or ``least`` is no probability.
 
     >>> from ferlit.data.loading.preprocessing import Preprocessing
     >>> from ferlit.inference.classifiers.checkpoint import ModuleClassifier
@@ -84,23 +90,34 @@ class Recogniser:
 
     def __init__(
         self,
-        model: Path | str | Classifier,
+        model: Path | str | Classifier | None = None,
         device: str = "cpu",
         landmarks: str | None = None,
         flip: bool = False,
         *,
-        prior: Prior = "training",
+        prior: Prior | None = None,
+        least: float = 0.0,
         landmark_models: Path | None = None,
         trust: Sequence[str] = (),
     ) -> None:
+        if not 0 <= least <= 1:
+            raise UsageError(f"least={least}: a probability, from 0 to 1")
+        if model is None:
+            model = DEFAULT
+            logger.info("no model is named: %s is taken, which comes with ferlit", model)
         if isinstance(model, (Path, str)):
             model = load_classifier(Path(model), device, trust=trust)
         self.classifier = model
         self.landmarks = choose_finder(model.preprocessing.landmarks, landmarks)
         self.find_faces = FaceFinder.of(self.landmarks, landmark_models)
         self.flip = flip
-        held = getattr(model, "prior", ())  # a classifier of the user's own need not say
-        self.ratios = ratios(prior, model.classes, held)
+        self.least = least
+        # A classifier of the user's own need not say either.
+        held = getattr(model, "prior", ())
+        expected: Prior = getattr(model, EXPECTED, "training")
+        if prior is None and expected != "training":
+            logger.info("it takes all expressions to come alike often (--prior says otherwise)")
+        self.ratios = ratios(expected if prior is None else prior, model.classes, held)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -177,6 +194,11 @@ class Recogniser:
         except FlatFaceError:
             return []  # films begin and end in black
 
+    def label_of(self, probabilities: NDArray[np.floating]) -> str:
+        """The expression with the highest of (K,) probabilities, or that it is unsure."""
+        best = int(probabilities.argmax())
+        return self.classes[best] if probabilities[best] >= self.least else UNSURE
+
     def inputs(self, faces: Sequence[RegisteredFace]) -> NDArray[np.float32]:
         """What the network gets, (B, 1, 48, 48): the centre crops that validation and test see."""
         return self.classifier.preprocessing.inputs(registered.face for registered in faces)
@@ -194,7 +216,7 @@ class Recogniser:
             Face(
                 box=registered.box,
                 points=registered.points,
-                label=self.classes[int(row.argmax())],
+                label=self.label_of(row),
                 probabilities=dict(zip(self.classes, row.tolist(), strict=True)),
                 score=registered.score,
             )

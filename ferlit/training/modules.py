@@ -288,7 +288,7 @@ class ExpressionModule(LightningModule):
         told: dict[str, Any] = {PEOPLE: self._seen_before.then(Split.of(data)).plain()}
         shares = self._shares(data)
         if shares is not None:
-            told[PRIOR] = implied_shares(shares, self.logit_adjustment)
+            told[PRIOR] = implied_shares(shares, self.logit_adjustment, self.label_smoothing)
         return told
 
     def _adjust(self) -> Tensor:

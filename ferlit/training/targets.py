@@ -53,18 +53,30 @@ def logit_adjustment(shares: Sequence[float], tau: float = 1.0) -> Tensor:
     return tau * frequent.clamp_min(_LEAST_SHARE).log()
 
 
-def implied_shares(shares: Sequence[float], tau: float = 0.0) -> list[float]:
-    """How often a network's probabilities take the classes to come: share^(1 - tau), normalised.
+def implied_shares(
+    shares: Sequence[float], tau: float = 0.0, label_smoothing: float = 0.0
+) -> list[float]:
+    """How often a network's probabilities take the classes to come.
+
+    That is how much of the targets each has, divided by share^tau.
 
     Args:
         shares: Of the classes in training.
         tau: Of `logit_adjustment`.
+        label_smoothing: Share of each target that is spread over all classes.
 
     >>> implied_shares([0.8, 0.2]), implied_shares([0.8, 0.2], tau=1)
     ([0.8, 0.2], [0.5, 0.5])
+    >>> [round(share, 3) for share in implied_shares([0.99, 0.01], label_smoothing=0.1)]
+    [0.941, 0.059]
     """
-    powers = [share ** (1 - tau) if share else 0.0 for share in shares]
-    return [power / sum(powers) for power in powers]
+    spread = label_smoothing / len(shares)
+    of_targets = [(1 - label_smoothing) * share + spread for share in shares]
+    weights = [
+        target / share**tau if share else 0.0  # what never comes is never expected
+        for target, share in zip(of_targets, shares, strict=True)
+    ]
+    return [weight / sum(weights) for weight in weights]
 
 
 def softmax_loss(

@@ -38,6 +38,7 @@ class Option:
         help: One line that says what it does.
         kind: From the text on the command line to the value.
         choices: The values that are known; () for any.
+        shapes_targets: Whether it decides about the targets and nothing else that a store holds.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Option:
     help: str
     kind: Callable[[str], Any] = str
     choices: tuple[Any, ...] = ()
+    shapes_targets: bool = False
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,12 @@ def fingerprint(database: Database, root: Path, records: pd.DataFrame, landmarks
         landmarks: As `ferlit.data.preparation.landmarks.choose_landmarks` returns it.
     """
     told = (database.name, database.classes, database.sequence_rule, database.target_rule)
-    recipe = (_RECIPE, landmarks, *told)
+    shaped = {
+        option.name: database.chosen[option.name]
+        for option in database.options
+        if option.shapes_targets and database.chosen[option.name] != option.default
+    }
+    recipe = (_RECIPE, landmarks, *told, *([shaped] if shaped else []))
     digest = hashlib.sha256(f"{recipe}\n".encode())
     for start in range(0, len(records), _ROWS):
         rows = records.iloc[start : start + _ROWS]

@@ -3,6 +3,7 @@
 Only backbone and classification branch run (Liu et al. 2017, Sec. 4).
 """
 
+import io
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,9 @@ from ferlit.data.records import SequenceRule
 from ferlit.errors import FerlitError
 from ferlit.inference.classifiers.metadata import is_prior
 from ferlit.inference.classifiers.trust import check_class_paths, find_class
+from ferlit.inference.prior import EXPECTED, NAMED, Named
+from ferlit.inference.temperature import TEMPERATURE, is_temperature, tempered
+from ferlit.packed import ENDING, read_packed
 from ferlit.training.modules import ExpressionModule
 
 logger = logging.getLogger(__name__)
@@ -33,6 +37,8 @@ class ModuleClassifier:
         preprocessing: How a picture became its input.
         device: Where it runs.
         prior: K shares of the classes that its probabilities hold; empty where that is not known.
+        temperature: See `ferlit.inference.temperature`.
+        expected: The prior that recognition takes where none is named.
 
     >>> classifier = ModuleClassifier(ExpressionModule(["anger", "fear"]), Preprocessing())
     >>> classifier(np.zeros((3, 1, 48, 48), np.float32)).shape
@@ -45,10 +51,14 @@ class ModuleClassifier:
         preprocessing: Preprocessing,
         device: torch.device | str = "cpu",
         prior: Sequence[float] = (),
+        temperature: float = 1.0,
+        expected: Named = "training",
     ) -> None:
         self.module = module.to(device).eval()
+        self.temperature = temperature
         self.preprocessing = preprocessing
         self.prior = tuple(prior)
+        self.expected = expected
         self.classes = tuple(module.classes)
         self.sequence_rule: SequenceRule = module.hparams["sequence_rule"]
 
@@ -56,22 +66,29 @@ class ModuleClassifier:
         """(B, K) probabilities of (B, 1, 48, 48) inputs."""
         with torch.inference_mode():
             inputs = torch.from_numpy(faces).to(self.module.device)
-            return np.asarray(self.module.probabilities(inputs).cpu().numpy(), np.float32)
+            probabilities = tempered(self.module.probabilities(inputs), self.temperature)
+            return np.asarray(probabilities.cpu().numpy(), np.float32)
 
 
 def load_checkpoint(path: Path, device: torch.device, trust: Sequence[str]) -> ModuleClassifier:
     """The network of a run's checkpoint; see `ferlit.inference.classifiers.loading`."""
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a foreign file fails in many ways, from KeyError to EOFError
-        raise FerlitError(
-            f"{path}: not a model: neither a checkpoint that loads safely, nor ONNX, nor a program "
-            f"of torch.export ({type(error).__name__})"
-        ) from error
+    source: Path | io.BytesIO = path
+    if path.suffix == ENDING:
+        content = read_packed(path)
+        torch.save(content, source := io.BytesIO())  # what Lightning reads
+        source.seek(0)
+    else:
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # a foreign file fails in many ways, from KeyError to EOFError
+            raise FerlitError(
+                f"{path}: not a model: neither a checkpoint that loads safely, nor safetensors, "
+                f"nor ONNX, nor a program of torch.export ({type(error).__name__})"
+            ) from error
     kind = _module_class(path, content, trust)
     try:
         module = kind.load_from_checkpoint(
-            path, weights_only=True, map_location="cpu", init_from=None
+            source, weights_only=True, map_location="cpu", init_from=None
         )
     except Exception as error:  # whatever the classes named in it raise
         raise FerlitError(
@@ -88,7 +105,14 @@ def load_checkpoint(path: Path, device: torch.device, trust: Sequence[str]) -> M
     prior = content.get(PRIOR) or ()
     if prior and not is_prior(prior, len(module.classes)):
         raise FerlitError(f"{path}: damaged: {prior!r:.80} are no shares of its classes")
-    return ModuleClassifier(module, Preprocessing.of(preprocessing or {}), device, prior)
+    temperature = content.get(TEMPERATURE, 1.0)
+    if not is_temperature(temperature):
+        raise FerlitError(f"{path}: damaged: {temperature!r:.80} is no temperature")
+    prepared = Preprocessing.of(preprocessing or {})
+    expected = content.get(EXPECTED, "training")
+    if expected not in NAMED:
+        raise FerlitError(f"{path}: damaged: it expects {expected!r:.80}")
+    return ModuleClassifier(module, prepared, device, prior, temperature, expected)
 
 
 def _module_class(path: Path, content: Any, trust: Sequence[str]) -> type[ExpressionModule]:

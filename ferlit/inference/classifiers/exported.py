@@ -28,6 +28,7 @@ class _DescribedClassifier:
         self.sequence_rule = metadata.sequence_rule
         self.preprocessing = metadata.preprocessing
         self.prior = metadata.prior
+        self.expected = metadata.expected
 
     def __call__(self, faces: NDArray[np.float32]) -> NDArray[np.float32]:
         """(B, K) probabilities of (B, 1, 48, 48) inputs."""

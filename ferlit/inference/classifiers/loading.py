@@ -15,7 +15,9 @@ from ferlit.data.records import SequenceRule
 from ferlit.errors import FerlitError, UsageError
 from ferlit.inference.classifiers.checkpoint import brief, load_checkpoint
 from ferlit.inference.classifiers.exported import ExportedClassifier, OnnxClassifier
+from ferlit.packed import ENDING
 from ferlit.runs.folder import BEST, RunFolder
+from ferlit.shipped import names, place_of
 
 _ONNX_STARTS_WITH = b"\x08"  # the field of its version, which is a protocol buffer's first
 
@@ -47,7 +49,8 @@ def load_classifier(path: Path, device: str = "cpu", *, trust: Sequence[str] = (
     """A classifier out of a file.
 
     Args:
-        path: A checkpoint of a run, a model in ONNX, or a program of ``torch.export`` (.pt2).
+        path: A checkpoint of a run, what ``ferlit export`` made of one (.safetensors, .onnx,
+            .pt2), or the name of a network that comes with ferlit.
         device: "cpu", "cuda", "cuda:1" or another device of PyTorch.
         trust: Modules whose classes a checkpoint may name, see
             `ferlit.inference.classifiers.trust`.
@@ -57,10 +60,16 @@ def load_classifier(path: Path, device: str = "cpu", *, trust: Sequence[str] = (
             that is not trusted.
         UsageError: there is no such device here.
     """
+    path = place_of(path)
     if path.is_dir():
         raise FerlitError(f"{path}: a folder; the model is a file, as {_newest(path)}")
     if not path.is_file():
-        raise FerlitError(f"{path}: there is no such model; give a checkpoint, .onnx or .pt2")
+        raise FerlitError(
+            f"{path}: there is no such model; give a checkpoint, .safetensors, .onnx or .pt2, or a "
+            f"name of `ferlit models` ({', '.join(names())})"
+        )
+    if path.suffix == ENDING:
+        return load_checkpoint(path, _find_device(device), trust)
     with path.open("rb") as file:
         head = file.read(1)
     check_archive(path)

@@ -20,8 +20,11 @@ from ferlit.inference.classifiers.protobuf import (
     onnx_property,
     protobuf_fields,
 )
+from ferlit.inference.prior import NAMED, Named
+from ferlit.inference.temperature import is_temperature
 
 EXTRA_FILE = "ferlit.json"
+Precision = Literal["float32", "float16", "int8"]
 
 
 @dataclass(frozen=True)
@@ -33,9 +36,11 @@ class Metadata:
         classes: The expressions, in the order of the outputs.
         sequence_rule: How the images of a sequence vote, "max" or "mean".
         preprocessing: How a picture becomes the input; the file names its parts one by one.
-        precision: "float32" or "int8".
+        precision: "float32", "float16" (of the weights alone) or "int8".
         flip_average: Whether the graph averages a face and its mirror image.
         prior: Shares of the classes that the probabilities hold; empty where that is not known.
+        expected: The prior that recognition takes where none is named, "training" or "uniform".
+        temperature: That they were divided by, as logits; 1 where they are the network's own.
         databases: What the network was trained on, the latest first; empty where it is not known.
         licence: On the use of those data.
         checkpoint_sha256: Of the checkpoint that was exported.
@@ -58,9 +63,11 @@ class Metadata:
     classes: tuple[str, ...]
     sequence_rule: SequenceRule
     preprocessing: Preprocessing
-    precision: Literal["float32", "int8"] = "float32"
+    precision: Precision = "float32"
     flip_average: bool = False
     prior: tuple[float, ...] = ()
+    expected: Named = "training"
+    temperature: float = 1.0
     databases: tuple[str, ...] = ()
     licence: str = ""
     checkpoint_sha256: str = ""
@@ -106,7 +113,7 @@ class Metadata:
         return cls(**values)
 
 
-_TEXTS = (str, SequenceRule, Literal["float32", "int8"])
+_TEXTS = (str, SequenceRule, Precision, Named)
 
 
 def read_metadata(path: Path) -> Metadata:
@@ -156,6 +163,10 @@ def _check_values(metadata: Metadata) -> None:
         raise ValueError(f"sequence_rule {rule}")
     if metadata.prior and not is_prior(metadata.prior, len(classes)):
         raise ValueError(f"prior {metadata.prior}")
+    if not is_temperature(metadata.temperature):
+        raise ValueError(f"temperature {metadata.temperature}")
+    if metadata.expected not in NAMED:
+        raise ValueError(f"expected {metadata.expected}")
     values = vars(metadata) | vars(metadata.preprocessing)
     for name in ("equalize", "fit_plane", "flip_average", "sealed"):
         if not isinstance(values[name], bool):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ferlit.errors import FerlitError, UsageError
 from ferlit.extras import require
-from ferlit.options import add_landmark_models, add_prior, add_trust
+from ferlit.options import add_landmark_models, add_least, add_model, add_prior, add_trust
 
 logger = logging.getLogger(__name__)
 
@@ -29,17 +29,20 @@ def main(command: str, options: list[str]) -> None:
     from ferlit.inference.demo.page import served, wait
     from ferlit.inference.prior import parse_prior
     from ferlit.inference.recogniser import Recogniser
+    from ferlit.shipped import DEFAULT, place_of
 
     store = Store.open(given.store) if given.store else None
     recogniser = Recogniser(
         given.model,
         given.device,
         given.landmarks,
-        prior=parse_prior(given.prior),
+        prior=None if given.prior is None else parse_prior(given.prior),
+        least=given.least,
         landmark_models=given.landmark_models,
         trust=given.trust,
     )
-    paragraphs = describe(recogniser, given.model)
+    model = place_of(given.model or DEFAULT)
+    paragraphs = describe(recogniser, model)
     nearest = None
     if store is not None:
         reason = why_no_metric_branch(recogniser)
@@ -47,7 +50,7 @@ def main(command: str, options: list[str]) -> None:
             logger.warning("--store %s shows no nearest faces: %s", given.store, reason)
             paragraphs.append(f"No nearest training faces are shown: {reason}.")
         else:
-            nearest = NearestFaces(recogniser, given.model, store)
+            nearest = NearestFaces(recogniser, model, store)
     try:
         answers = Answers(recogniser, nearest)
         with served(answers, note(paragraphs), given.host, given.port, given.allow_host) as page:
@@ -129,9 +132,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
         description="Serve a web page on this machine: the expressions of the faces in a picture "
         "or before a webcam. Needs pip install 'ferlit[demo]'. Nothing leaves the machine.",
     )
-    parser.add_argument(
-        "--model", required=True, type=Path, help="a run's checkpoint, .onnx or .pt2"
-    )
+    add_model(parser)
     parser.add_argument("--port", type=int, default=7860, help="default: 7860")
     parser.add_argument(
         "--host",
@@ -161,5 +162,6 @@ def _parser(command: str) -> argparse.ArgumentParser:
     add_landmark_models(parser)
     add_trust(parser)
     add_prior(parser)
+    add_least(parser)
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, ...")
     return parser

@@ -9,6 +9,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -22,6 +23,7 @@ from ferlit.extras import require
 from ferlit.inference.classifiers.exported import INPUT, OUTPUT, first_line
 from ferlit.inference.classifiers.metadata import Metadata
 from ferlit.inference.classifiers.seal import seal_onnx, seal_pt2
+from ferlit.inference.temperature import tempered
 
 if TYPE_CHECKING:
     import onnx
@@ -37,18 +39,21 @@ class ProbabilityNetwork(nn.Module):
 
     Args:
         module: Its backbone and branches are shared, not copied, and set to evaluation.
+        temperature: Of its probabilities, see `ferlit.inference.temperature`.
     """
 
-    def __init__(self, module: "ExpressionModule") -> None:
+    def __init__(self, module: "ExpressionModule", temperature: float = 1.0) -> None:
         super().__init__()
         self.backbone = module.backbone
         self.branches = module.branches
         self.flip_average = module.flip_average
+        self.temperature = temperature
         self.eval()
 
     def forward(self, faces: Tensor) -> Tensor:
         """(B, K) probabilities of (B, 1, 48, 48) inputs."""
-        return flip_averaged(self._softmax, faces) if self.flip_average else self._softmax(faces)
+        classify = partial(flip_averaged, self._softmax) if self.flip_average else self._softmax
+        return tempered(classify(faces), self.temperature)
 
     def _softmax(self, faces: Tensor) -> Tensor:
         branches = cast("Branches", self.branches)

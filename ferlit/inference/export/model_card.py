@@ -24,14 +24,18 @@ _LIMITS = """\
 - In the databases of this field children, old people and people with dark skin are few. The
   accuracy by age, sex and skin colour was not measured for this network: measure it on the people
   that you mean to use it with, before you do.
-- Its probabilities are not calibrated. It names an expression for every input, one without a face
-  included.
+- {calibrated} It names an expression for every input, one without a face included.
 - Do not decide about people by it. In the European Union, Regulation (EU) 2024/1689 (AI Act),
   Article 5(1)(f), prohibits systems that infer emotions of people at work or in education, but for
   medical and safety reasons; other emotion recognition is listed as high-risk (Annex III), and
   people who are exposed to it must be told (Article 50(3)). Other laws may go further. This is no
   legal advice.
 """
+_CALIBRATED = (
+    "Its probabilities were calibrated by a temperature on the validation part of its own "
+    "database: elsewhere they may be too sure."
+)
+_NOT_CALIBRATED = "Its probabilities are not calibrated."
 # Of the options of a run: what says how it was trained, and no path of the machine it ran on.
 _PATHS = ("root", "store", "init_from", "reader")
 
@@ -53,7 +57,9 @@ def model_card(
     names = ", ".join(metadata.classes)
     sections = {
         "Intended use": _USE,
-        "Limits": _LIMITS,
+        "Limits": _LIMITS.format(
+            calibrated=_NOT_CALIBRATED if metadata.temperature == 1 else _CALIBRATED
+        ),
         "Data": _data(origin),
         "Training": _training(origin),
         "Results": _results(origin),

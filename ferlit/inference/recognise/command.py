@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from ferlit.errors import DataError, UsageError
-from ferlit.options import add_landmark_models, add_prior, add_trust
+from ferlit.options import add_landmark_models, add_least, add_model, add_prior, add_trust
 
 _MANY = 5  # sources that are worth a progress bar
 _EPILOG = """\
@@ -16,6 +16,7 @@ What looks like a picture and cannot be read, and frames of a video that are los
 the exit code is 1.
 
 examples:
+  ferlit recognise portrait.jpg
   ferlit recognise --model runs/ckplus/version_0/checkpoints/best.ckpt portrait.jpg
   ferlit recognise --model best.ckpt photos --output faces.csv --output annotated
   ferlit recognise --model model.onnx film.mp4 --output film_annotated.mp4
@@ -56,7 +57,8 @@ def main(command: str, options: list[str]) -> None:
         given.device,
         "none" if given.aligned else given.landmarks,
         given.flip,
-        prior=parse_prior(given.prior),
+        prior=None if given.prior is None else parse_prior(given.prior),
+        least=given.least,
         landmark_models=given.landmark_models,
         trust=given.trust,
     )
@@ -115,9 +117,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("source", nargs="+", metavar="SOURCE", help="see below")
-    parser.add_argument(
-        "--model", required=True, type=Path, help="a run's checkpoint, .onnx or .pt2"
-    )
+    add_model(parser)
     parser.add_argument(
         "--output",
         type=Path,
@@ -154,6 +154,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
         "--flip", action="store_true", help="average over a face and its mirror image"
     )
     add_prior(parser)
+    add_least(parser)
     parser.add_argument(
         "--points", action="store_true", help="draw the 49 landmarks, and write them to .jsonl"
     )

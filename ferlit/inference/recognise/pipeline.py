@@ -84,7 +84,9 @@ def recognise_sources(
                     if rule is not None:
                         name = frame.source.sequence
                         if name not in votes:
-                            votes[name] = SequenceVotes(name, recogniser.classes, rule)
+                            votes[name] = SequenceVotes(
+                                name, recogniser.classes, rule, recogniser.least
+                            )
                         if frame.grey is None:
                             votes[name].miss(frame.lost or int(frame.source.kind == "picture"))
                         else:

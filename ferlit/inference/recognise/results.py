@@ -25,6 +25,11 @@ class SequenceResult(NamedTuple):
     scores: dict[str, float]  # of each class the highest or the mean probability, by the rule
     lost: int = 0  # frames that could not be read, which are not among ``frames``
 
+    @property
+    def score(self) -> float | None:
+        """The highest of the scores, which is the label's; None where no frame has a face."""
+        return max(self.scores.values(), default=None)
+
 
 Result = FrameResult | SequenceResult
 

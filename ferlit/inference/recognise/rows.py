@@ -15,7 +15,7 @@ from rich.text import Text
 
 from ferlit.inference.recognise.results import FrameResult, Result, SequenceResult
 from ferlit.inference.recognise.sources import Frame
-from ferlit.inference.recogniser import Face
+from ferlit.inference.recogniser import UNSURE, Face
 
 _EDGES = ("left", "top", "right", "bottom")
 _COLUMNS = (
@@ -40,7 +40,7 @@ class CsvRows:
 
     def write(self, item: Result) -> None:
         if isinstance(item, SequenceResult):
-            score = item.scores.get(item.label)
+            score = item.score
             row = {"level": "sequence", "source": item.source, "label": item.label}
             lost = {"frames_lost": item.lost}
             self.writer.writerow({**row, "probability": score, **lost, **item.scores})
@@ -94,7 +94,7 @@ class JsonRows:
                     "frames_with_face": item.with_face,
                     "frames_lost": item.lost,
                     "label": item.label or None,
-                    "probability": item.scores.get(item.label),
+                    "probability": item.score,
                     "probabilities": item.scores,
                 }
             ]
@@ -133,7 +133,7 @@ class TableRows:
 
     def write(self, item: Result) -> None:
         if isinstance(item, SequenceResult):
-            share = _percent(item.scores[item.label]) if item.label else ""
+            share = "" if item.score is None else _percent(item.score)
             note = f"{item.rule} of {item.with_face} of {item.frames} frames"
             note += f", {item.lost} lost" if item.lost else ""
             self.rows.append((item.source, "all", "", "", item.label or "no face", share, note))
@@ -144,6 +144,9 @@ class TableRows:
             for place, face in enumerate(item.faces):
                 second = sorted(face.probabilities.items(), key=lambda pair: -pair[1])[1:2]
                 note = "".join(f"then {label} {_percent(value)}" for label, value in second)
+                if face.label == UNSURE:
+                    likeliest = max(face.probabilities, key=face.probabilities.__getitem__)
+                    note = f"perhaps {likeliest}, {note}"
                 share = _percent(face.probability)
                 self.rows.append((name, number, time, str(place), face.label, share, note))
             if not item.faces:

@@ -14,7 +14,7 @@ import torch
 from ferlit.data.records import SequenceRule
 from ferlit.evaluation.metrics import sequence_predictions
 from ferlit.inference.recognise.results import SequenceResult
-from ferlit.inference.recogniser import Face
+from ferlit.inference.recogniser import UNSURE, Face
 
 _NUMBERED = re.compile(r"(.*?)(\d{1,12})", re.ASCII | re.DOTALL)
 
@@ -26,6 +26,7 @@ class SequenceVotes:
         source: Name of the video or folder.
         classes: The K expressions.
         rule: "max" or "mean", see `ferlit.evaluation.metrics.sequence_predictions`.
+        least: Where the expression's probability is lower, the answer is "unsure".
 
     >>> votes = SequenceVotes("film.avi", ["anger", "fear"], "max")
     >>> votes.add([Face((0, 0, 9, 9), None, "fear", {"anger": 0.2, "fear": 0.8}, None)])
@@ -34,10 +35,13 @@ class SequenceVotes:
     (2, 1, 'fear')
     """
 
-    def __init__(self, source: str, classes: Sequence[str], rule: SequenceRule) -> None:
+    def __init__(
+        self, source: str, classes: Sequence[str], rule: SequenceRule, least: float = 0.0
+    ) -> None:
         self.source = source
         self.classes = tuple(classes)
         self.rule = rule
+        self.least = least
         self.frames = 0
         self.lost = 0
         self.probabilities: list[tuple[float, ...]] = []
@@ -64,6 +68,7 @@ class SequenceVotes:
             label = self.classes[int(winner[0])]
             each = votes.max(axis=0) if self.rule == "max" else votes.mean(axis=0)
             scores = dict(zip(self.classes, each.tolist(), strict=True))
+            label = label if scores[label] >= self.least else UNSURE
         return SequenceResult(self.source, self.rule, self.frames, voters, label, scores, self.lost)
 
 

@@ -8,6 +8,10 @@ distribution, ICMI 2016. Read in two forms, in the root or in a folder ``ferplus
   `ferlit.data.databases.ferplus.rows`). 173 rows without a name show no face.
 - the folders ``FER2013Train``, ``FER2013Valid`` and ``FER2013Test`` with the pictures and a
   ``label.csv`` each: ``fer0000000.png,"(0, 0, 48, 48)",4,0,0,1,3,2,0,0,0,0``.
+
+FER2013's own label is what the picture was searched by, and tells more of the expressions that are
+rare among the votes: it has fear on 5,121 faces, where the votes have it on 805. With
+``own_labels`` it gets a share of each target in training; the label stays that of the votes.
 """
 
 import csv
@@ -25,7 +29,7 @@ from numpy.typing import NDArray
 
 from ferlit.data.databases.base import Database, Option
 from ferlit.data.databases.counts import Published
-from ferlit.data.databases.fer2013 import FER2013, USAGES
+from ferlit.data.databases.fer2013 import CODES, FER2013, USAGES
 from ferlit.data.databases.ferplus.rows import NAME, paired_rows
 from ferlit.data.databases.ferplus.votes import COLUMNS, RULES, vote_targets, winners
 from ferlit.data.databases.listing import (
@@ -38,7 +42,7 @@ from ferlit.data.databases.listing import (
 from ferlit.data.places import row_of
 from ferlit.data.records import EXPRESSIONS, record_table
 from ferlit.data.texts import read_text
-from ferlit.errors import DataError
+from ferlit.errors import DataError, UsageError
 
 # What the majority rule keeps of the 35,887 rows.
 PUBLISHED = Published("images", total=31_412, splits={"train": 25_060, "val": 3_199, "test": 3_153})
@@ -62,14 +66,16 @@ class _Face(NamedTuple):
     image: str
     split: str
     votes: list[int]  # 10 counts
+    own: str | None = None  # the expression in FER2013
 
 
-def read_ferplus(root: Path, *, votes: str = "majority") -> pd.DataFrame:
+def read_ferplus(root: Path, *, votes: str = "majority", own_labels: float = 0) -> pd.DataFrame:
     """Read FER+ in either form and keep the faces on which a rule finds the votes clear.
 
     Args:
         root: The folder that holds it, or the one above.
         votes: The rule, see `ferlit.data.databases.ferplus.votes.vote_targets`.
+        own_labels: Share of FER2013's label in the targets, see `read_ferplus_targets`.
 
     Returns:
         The record table; PublicTest is the validation split, PrivateTest the test split, and the
@@ -79,6 +85,7 @@ def read_ferplus(root: Path, *, votes: str = "majority") -> pd.DataFrame:
     Raises:
         DataError: it is in neither form, a file of votes or pictures cannot be read, the rows of
             votes are not those of the pictures, or nothing is left.
+        UsageError: FER2013's own labels are wanted of the folders, which do not have them.
 
     >>> read_ferplus(Path("nowhere"))
     Traceback (most recent call last):
@@ -89,6 +96,11 @@ def read_ferplus(root: Path, *, votes: str = "majority") -> pd.DataFrame:
     faces = _distinct(_faces(root, unread), unread)
     if not faces:
         raise nothing_read(f"{root}: no faces with votes found", unread)
+    if own_labels and (without := [face.image for face in faces if face.own is None]):
+        raise UsageError(
+            f"{root}: own_labels={own_labels}: there is no label of FER2013 for {len(without)} "
+            f"faces, such as {without[0]}; they are in fer2013.csv and icml_face_data.csv alone"
+        )
     counts = [face.votes for face in faces]
     is_kept = [bool(target.any()) for target in vote_targets(counts, votes)]
     rows = [
@@ -112,7 +124,7 @@ def read_ferplus(root: Path, *, votes: str = "majority") -> pd.DataFrame:
 
 
 def read_ferplus_targets(
-    root: Path, images: Sequence[str], *, votes: str = "majority"
+    root: Path, images: Sequence[str], *, votes: str = "majority", own_labels: float = 0
 ) -> NDArray[np.float32]:
     """What the ten people saw in some of the faces.
 
@@ -120,13 +132,19 @@ def read_ferplus_targets(
         root: The folder, as in `read_ferplus`.
         images: Names of n images of its record table.
         votes: The rule.
+        own_labels: Share of FER2013's own label in each target, from 0 to 1.
 
     Returns:
         (n, 8) targets, see `ferlit.data.databases.ferplus.votes.vote_targets`.
     """
     unread: _Unread = {}
-    counts = {face.image: face.votes for face in _distinct(_faces(root, unread), unread)}
-    return vote_targets([counts[image] for image in images], votes).astype(np.float32)
+    known = {face.image: face for face in _distinct(_faces(root, unread), unread)}
+    faces = [known[image] for image in images]
+    targets = vote_targets([face.votes for face in faces], votes)
+    if own_labels:
+        own = np.array([[name == face.own for name in EXPRESSIONS] for face in faces])
+        targets = (1 - own_labels) * targets + own_labels * own
+    return targets.astype(np.float32)
 
 
 def _faces(root: Path, unread: _Unread) -> Iterator[_Face]:
@@ -150,12 +168,13 @@ def _faces(root: Path, unread: _Unread) -> Iterator[_Face]:
 
 def _faces_of_table(table: Path, pictures: Path, root: Path, unread: _Unread) -> Iterator[_Face]:
     """The faces of ``fer2013new.csv``, the rows of which are those of FER2013."""
-    for row, (usage, name, counts) in enumerate(paired_rows(pictures, table)):
+    for row, (emotion, usage, name, counts) in enumerate(paired_rows(pictures, table)):
         if not name:
             continue  # no face
         try:
             image = row_of(below(root, pictures), row)
-            yield _Face(image, USAGES[usage], _votes(_checked(name), counts))
+            own = CODES[int(emotion)] if emotion in map(str, range(len(CODES))) else None
+            yield _Face(image, USAGES[usage], _votes(_checked(name), counts), own)
         except DataError as error:
             unread[row_of(below(root, table), row)] = str(error)
 
@@ -224,8 +243,17 @@ def _first(root: Path, places: Sequence[str], names: Sequence[str]) -> Path | No
 
 
 def _with_votes(database: Database) -> Database:
-    votes = database.chosen["votes"]
-    return replace(database, target_rule="" if votes == "majority" else votes)
+    votes, own_labels = database.chosen["votes"], database.chosen["own_labels"]
+    if not 0 <= own_labels <= 1:
+        raise UsageError(f"ferplus: own_labels={own_labels}: from 0 to 1")
+    if own_labels and votes == "multi_target":
+        raise UsageError(
+            f"ferplus: own_labels={own_labels}: votes=multi_target takes several expressions to be "
+            "right, which has no share for another label; choose another rule"
+        )
+    is_soft = votes != "majority" or own_labels
+    rule = "crossentropy" if votes == "majority" else votes
+    return replace(database, target_rule=rule if is_soft else "")
 
 
 FERPLUS = Database(
@@ -240,6 +268,11 @@ FERPLUS = Database(
     published=(PUBLISHED,),
     options=(
         Option("votes", "majority", "the rule that makes labels of the votes", choices=RULES),
+        Option(
+            *("own_labels", 0.0, "share of FER2013's own label in what training learns, 0 to 1"),
+            kind=float,
+            shapes_targets=True,
+        ),
     ),
     vary=_with_votes,
     targets=read_ferplus_targets,

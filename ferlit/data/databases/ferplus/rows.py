@@ -49,6 +49,7 @@ class _Row(NamedTuple):
 class Votes(NamedTuple):
     """The votes on the picture of a row, as texts."""
 
+    emotion: str
     usage: str
     name: str
     counts: tuple[str, ...]
@@ -88,7 +89,7 @@ def paired_rows(pictures: Path, table: Path) -> list[Votes]:
             f"together row by row, but not these two: row {first.row} (counted from 0): "
             f"{first.what}. Take both files as they were published, whole and in their own order"
         )
-    return [Votes(row.usage, row.name, row.counts) for row in rows]
+    return [Votes(row.emotion, row.usage, row.name, row.counts) for row in rows]
 
 
 def _read(pictures: Path, table: Path) -> tuple[list[_Row], tuple[int, int]]:

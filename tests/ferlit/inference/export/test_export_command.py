@@ -30,8 +30,8 @@ from ferlit.inference.classifiers.loading import load_classifier
 from ferlit.inference.classifiers.metadata import Metadata, read_metadata
 from ferlit.inference.export.exporter import describe
 from ferlit.inference.export.graphs import ProbabilityNetwork, write_onnx, write_pt2
+from ferlit.inference.export.labelled_faces import LabelledFaces
 from ferlit.inference.export.parity import check, random_faces
-from ferlit.inference.export.quantise import LabelledFaces
 from ferlit.inference.origin import Origin
 from ferlit.models import InceptionFER
 from ferlit.training import ExpressionModule
@@ -266,7 +266,7 @@ def test_a_file_that_gives_something_else_is_refused_and_leaves_nothing(
 @pytest.mark.parametrize(
     ("output", "more", "message"),
     [
-        ("model.tflite", (), "must end in .onnx or .pt2"),
+        ("model.tflite", (), "must end in .onnx, .pt2 or .safetensors"),
         ("model.onnx", ("--int8",), "give a store of the training data with --store"),
         ("model.pt2", ("--int8", "--store=x"), "--int8 writes ONNX"),
         ("model.onnx", ("--int8", "--store=x", "--calibration=0"), "at least 1 face"),
