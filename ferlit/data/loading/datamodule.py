@@ -95,8 +95,17 @@ class ExpressionDataModule(LightningDataModule):
 
     @cached_property
     def source(self) -> Database | Description:
-        """What names the classes before anything is prepared: the store, or else the database."""
-        return find_source(self.database, self.root, self.store_folder, self.reader, self.landmarks)
+        """What names the classes before anything is prepared: the store, or else the database.
+
+        Of a database whose classes are those that a copy holds only its store can tell them, which
+        is made here.
+        """
+        store = self.store_folder
+        is_named = self.database is not None and self.root is not None
+        if is_named and not find_database(str(self.database)).classes:
+            self._prepare()
+            store = self.store_path
+        return find_source(self.database, self.root, store, self.reader, self.landmarks)
 
     @property
     def classes(self) -> list[str]:
@@ -124,7 +133,11 @@ class ExpressionDataModule(LightningDataModule):
     def prepare_data(self) -> None:
         """Prepare the database, unless an up-to-date store is there already."""
         _ = self.source  # raises where no data are named
-        if self.root is not None and self.database is not None and self._prepared is None:
+        if self._prepared is None:
+            self._prepare()
+
+    def _prepare(self) -> None:
+        if self.root is not None and self.database is not None:
             store = prepare_store(
                 find_database(self.database),
                 self.root,

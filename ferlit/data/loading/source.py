@@ -52,14 +52,7 @@ def find_source(
             "no data: give the folder of the database with --data.root DIR, "
             "or a prepared store with --data.store STORE"
         )
-    found = find_database(database)
-    if not found.classes:
-        raise UsageError(
-            f"{found.name}: its classes are those that it holds, so it must be prepared "
-            f"first: ferlit prepare --database {found.name} --root {root} "
-            "--output STORE, then --data.store STORE"
-        )
-    return found.with_options(options)
+    return find_database(database).with_options(options)
 
 
 def cached_store(database: str | None, root: Path) -> Path:

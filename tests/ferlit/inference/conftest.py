@@ -8,12 +8,10 @@ from numpy.typing import NDArray
 
 from ferlit.cli import main
 from ferlit.data.databases import DATABASES
-from ferlit.data.faces.detection.models import cache_folder, model_files
 from ferlit.data.loading.preprocessing import Preprocessing
 from ferlit.data.preparation import prepare_store
 from ferlit.data.records import SequenceRule
 from ferlit.data.store import Store
-from ferlit.errors import DataError
 from tests.ferlit.training.fits import fit_options
 
 
@@ -36,16 +34,6 @@ class Brightness:
     def __call__(self, faces: NDArray[np.float32]) -> NDArray[np.float32]:
         lower = torch.from_numpy(faces[:, 0, 24:].mean(axis=(1, 2)))
         return torch.stack([-lower, lower], dim=1).softmax(1).numpy()
-
-
-@pytest.fixture(scope="session")
-def landmark_models() -> Path:
-    """Where an earlier use of mediapipe's models left them; tests fetch nothing."""
-    try:
-        return model_files(cache_folder())[0].parent
-    except DataError as error:
-        reason = str(error).partition(";")[0]
-        pytest.skip(f"needs the landmark models, which their first use fetches: {reason}")
 
 
 @pytest.fixture(scope="session")
