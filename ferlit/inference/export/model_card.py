@@ -24,7 +24,8 @@ _LIMITS = """\
 - In the databases of this field children, old people and people with dark skin are few. The
   accuracy by age, sex and skin colour was not measured for this network: measure it on the people
   that you mean to use it with, before you do.
-- {calibrated} It names an expression for every input, one without a face included.
+- {calibrated} It names an expression for every input, one without a face
+  included.
 - Do not decide about people by it. In the European Union, Regulation (EU) 2024/1689 (AI Act),
   Article 5(1)(f), prohibits systems that infer emotions of people at work or in education, but for
   medical and safety reasons; other emotion recognition is listed as high-risk (Annex III), and
@@ -32,8 +33,8 @@ _LIMITS = """\
   legal advice.
 """
 _CALIBRATED = (
-    "Its probabilities were calibrated by a temperature on the validation part of its own "
-    "database: elsewhere they may be too sure."
+    "Its probabilities were calibrated by a temperature on the validation part of its own\n"
+    "  database: elsewhere they may be too sure."
 )
 _NOT_CALIBRATED = "Its probabilities are not calibrated."
 # Of the options of a run: what says how it was trained, and no path of the machine it ran on.
