@@ -1,5 +1,7 @@
 """Where a checkpoint comes from: the run's folder around it, and the runs before it."""
 
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ from ferlit.packed import ENDING, read_description
 from ferlit.runs.checkpoints import CONFIGURATION
 from ferlit.runs.folder import BEST, RunFolder
 from ferlit.shipped import place_of
+
+OF_MACHINE = ("root", "store", "init_from")  # options of a run that are paths
 
 
 @dataclass(frozen=True)
@@ -104,3 +108,26 @@ class Origin:
             current = Origin.of(Path(start))
             names += current.named
         return tuple(dict.fromkeys(names))
+
+
+def without_paths(value: Any, names: Sequence[str] = OF_MACHINE) -> Any:
+    """A configuration without what tells of the machine that it ran on.
+
+    Args:
+        value: The configuration, or a part of it.
+        names: Options that are left out; of other paths the last part stays.
+
+    >>> without_paths({"data": {"root": "/data/ferplus", "reader": {"votes": "majority"}}})
+    {'data': {'reader': {'votes': 'majority'}}}
+    """
+    if isinstance(value, Mapping):
+        return {
+            name: without_paths(inner, names)
+            for name, inner in value.items()
+            if name not in names and inner is not None
+        }
+    if isinstance(value, (list, tuple)):
+        return [without_paths(inner, names) for inner in value]
+    if isinstance(value, Path) or (isinstance(value, str) and os.sep in value):
+        return Path(value).name
+    return value

@@ -10,7 +10,7 @@ import yaml
 
 from ferlit.inference.classifiers.metadata import Metadata
 from ferlit.inference.licences import licence_of
-from ferlit.inference.origin import Origin
+from ferlit.inference.origin import OF_MACHINE, Origin, without_paths
 
 _USE = """\
 For research on facial expressions, and for showing how such a network works. It tells which of the
@@ -37,8 +37,6 @@ _CALIBRATED = (
     "  database: elsewhere they may be too sure."
 )
 _NOT_CALIBRATED = "Its probabilities are not calibrated."
-# Of the options of a run: what says how it was trained, and no path of the machine it ran on.
-_PATHS = ("root", "store", "init_from", "reader")
 
 
 def model_card(
@@ -108,18 +106,8 @@ def _training(origin: Origin) -> str:
         "data": origin.config.get("data"),
         "trainer": {"max_epochs": origin.config.get("trainer", {}).get("max_epochs")},
     }
-    text = yaml.safe_dump(_without_paths(kept), sort_keys=False)
+    text = yaml.safe_dump(without_paths(kept, (*OF_MACHINE, "reader")), sort_keys=False)
     return f"`ferlit fit` with\n\n```yaml\n{text}```"
-
-
-def _without_paths(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {
-            name: _without_paths(inner)
-            for name, inner in value.items()
-            if name not in _PATHS and inner is not None
-        }
-    return value
 
 
 def _results(origin: Origin) -> str:

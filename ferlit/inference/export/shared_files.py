@@ -4,17 +4,14 @@ It can be used as the checkpoint can (`ferlit recognise`, `evaluate`, ``--model.
 whom it was trained with, and holds neither the state of the training nor a path of its machine.
 """
 
-import os
-from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from ferlit import archives
 from ferlit.data.loading.preprocessing import PREPROCESSING, PRIOR
 from ferlit.inference.classifiers.checkpoint import ModuleClassifier
 from ferlit.inference.classifiers.metadata import Metadata
-from ferlit.inference.origin import Origin
+from ferlit.inference.origin import Origin, without_paths
 from ferlit.inference.prior import EXPECTED
 from ferlit.inference.temperature import TEMPERATURE
 from ferlit.packed import half, write_packed
@@ -22,7 +19,6 @@ from ferlit.runs.checkpoints import CONFIGURATION, config_of
 from ferlit.runs.people import PEOPLE
 
 _TOLD = ("ferlit_version", "databases", "licence", "checkpoint_sha256", "precision")
-_OF_MACHINE = ("root", "store", "init_from")
 
 
 def write_shared(network: ModuleClassifier, metadata: Metadata, origin: Origin, path: Path) -> None:
@@ -38,12 +34,11 @@ def write_shared(network: ModuleClassifier, metadata: Metadata, origin: Origin, 
     state = network.module.state_dict()
     settings = content["hyper_parameters"] | {"init_from": None}
     settings["flip_average"] = network.module.flip_average
-    told = {field.name: getattr(metadata, field.name) for field in fields(metadata)}
     write_packed(
         path,
         {
             "classes": list(network.classes),
-            PREPROCESSING: vars_of(network.preprocessing),
+            PREPROCESSING: asdict(network.preprocessing),
             PRIOR: list(network.prior),
             TEMPERATURE: network.temperature,
             EXPECTED: network.expected,
@@ -52,31 +47,7 @@ def write_shared(network: ModuleClassifier, metadata: Metadata, origin: Origin, 
             "figures": origin.metrics,
             PEOPLE: content.get(PEOPLE),
             "pytorch-lightning_version": content["pytorch-lightning_version"],
-            **{name: told[name] for name in _TOLD},
+            **{name: getattr(metadata, name) for name in _TOLD},
             "state_dict": dict(half(state)) if metadata.precision == "float16" else state,
         },
     )
-
-
-def vars_of(preprocessing: Any) -> dict[str, Any]:
-    """The settings of a preprocessing by name."""
-    return {field.name: getattr(preprocessing, field.name) for field in fields(preprocessing)}
-
-
-def without_paths(value: Any) -> Any:
-    """A configuration without what tells of the machine that it ran on.
-
-    >>> without_paths({"data": {"root": "/data/ferplus", "reader": {"votes": "majority"}}})
-    {'data': {'reader': {'votes': 'majority'}}}
-    """
-    if isinstance(value, Mapping):
-        return {
-            name: without_paths(inner)
-            for name, inner in value.items()
-            if name not in _OF_MACHINE and inner is not None
-        }
-    if isinstance(value, (list, tuple)):
-        return [without_paths(inner) for inner in value]
-    if isinstance(value, Path) or (isinstance(value, str) and os.sep in value):
-        return Path(value).name
-    return value
