@@ -15,7 +15,8 @@ from ferlit.evaluation.calibration import calibration
 from ferlit.evaluation.results import evaluate_images, evaluate_sequences, vote
 from ferlit.evaluation.tables import prediction_table
 from ferlit.inference.evaluate.models import Model, check_probabilities
-from ferlit.inference.evaluate.results import Judged, Sampling, StoreResult
+from ferlit.inference.evaluate.results import Expected, Judged, Sampling, StoreResult
+from ferlit.inference.prior import with_prior
 
 logger = logging.getLogger(__name__)
 BATCH = 256
@@ -27,6 +28,7 @@ def evaluate_store(
     sampling: Sampling,
     *,
     flip: bool = False,
+    expected: Expected = Expected(),  # noqa: B008 - it is frozen
     progress: Callable[[int], None] = lambda _: None,
 ) -> StoreResult:
     """Evaluate a model on a store.
@@ -36,6 +38,7 @@ def evaluate_store(
         judged: The store.
         sampling: How intervals are drawn.
         flip: Average a face and its mirror image.
+        expected: How often the classes are to be expected.
         progress: Is told how many faces each batch had.
 
     Raises:
@@ -44,6 +47,8 @@ def evaluate_store(
     rows, matching, store = judged.part.rows, judged.matching, judged.store
     found = predict_faces(model, store.faces, rows, flip=flip, progress=progress)
     check_probabilities(model.path, found)
+    if expected.ratios is not None:
+        found = with_prior(found, expected.ratios)
     probabilities = matching.answers(found)
     kept = found[:, [matching.model.index(name) for name in matching.classes]]
     none = int((kept.sum(axis=1) == 0).sum())
@@ -73,7 +78,14 @@ def evaluate_store(
         whose = whose[~whose.index.duplicated()]
         intervals["sequence"] = draw(votes, whose[votes.index].to_numpy(str))
     return StoreResult(
-        judged, predictions, results, calibration(confidences, right), intervals, units, sampling
+        judged,
+        predictions,
+        results,
+        calibration(confidences, right),
+        intervals,
+        units,
+        sampling,
+        expected,
     )
 
 

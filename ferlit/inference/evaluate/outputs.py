@@ -90,13 +90,14 @@ def check_output(folder: Path, asked: Mapping[str, Any]) -> None:
     try:
         text = (folder / EVALUATION).read_text(encoding="utf-8")
         before = json.loads(text)["asked"]
+        before["settings"].setdefault("prior", "training")  # all that earlier versions had
     except FileNotFoundError:
         if any(folder.iterdir()):
             raise UsageError(
                 f"--output {folder}: it is not empty, and holds no evaluation; choose another"
             ) from None
         return
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"{folder / EVALUATION}: cannot be read ({error}); remove it, or give another --output"
         ) from error

@@ -1,9 +1,12 @@
 """A store that is evaluated, and what a model gave on it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ferlit.data.store import Store
 from ferlit.evaluation.bootstrap import LEVEL, Interval, Units
@@ -11,6 +14,7 @@ from ferlit.evaluation.calibration import Calibration
 from ferlit.evaluation.results import Evaluation
 from ferlit.inference.evaluate.matching import Matching
 from ferlit.inference.evaluate.parts import Part
+from ferlit.inference.prior import Prior, prior_text, ratios
 from ferlit.runs.seen import Seen
 from ferlit.runs.settings import Change
 
@@ -52,6 +56,31 @@ class Sampling:
 
 
 @dataclass(frozen=True)
+class Expected:
+    """How often the classes are to be expected where a model is judged.
+
+    Args:
+        prior: As ``--prior`` says it.
+        ratios: (K,) what the model's probabilities are multiplied by; None where they stay.
+    """
+
+    prior: str = "training"
+    ratios: NDArray[np.float32] | None = None
+
+    @classmethod
+    def of(cls, prior: Prior, classes: Sequence[str], implied: Sequence[float]) -> "Expected":
+        """What is expected of a model's classes; see `ferlit.inference.prior.ratios`."""
+        return cls(prior_text(prior), ratios(prior, classes, implied))
+
+    def to_dict(self, classes: Sequence[str]) -> dict[str, Any]:
+        """What ``evaluation.json`` says of it."""
+        factors = None
+        if self.ratios is not None:
+            factors = dict(zip(classes, map(float, self.ratios), strict=True))
+        return {"expected": self.prior, "ratios": factors}
+
+
+@dataclass(frozen=True)
 class StoreResult:
     """What a model gave on a store.
 
@@ -64,6 +93,7 @@ class StoreResult:
         intervals: By level and figure; a level has none where nothing can be drawn.
         units: What was drawn.
         sampling: How.
+        expected: What the probabilities were multiplied by.
     """
 
     judged: Judged
@@ -73,6 +103,7 @@ class StoreResult:
     intervals: dict[str, dict[str, Interval]]
     units: Units
     sampling: Sampling
+    expected: Expected = Expected()
 
     @property
     def persons(self) -> int:
@@ -92,6 +123,10 @@ class StoreResult:
         """What was left out, and what else must be known to read the figures."""
         judged, matching = self.judged, self.judged.matching
         lines = [f"part {judged.part.name} ({judged.part.why}); {self.drawn}"]
+        if self.expected.ratios is not None:
+            factors = zip(matching.model, self.expected.ratios, strict=True)
+            shown = ", ".join(f"{name} {ratio:.3g}" for name, ratio in factors)
+            lines.append(f"--prior {self.expected.prior}: probabilities multiplied by {shown}")
         unnamed = int((self.predictions["identity"] == "").sum())
         if self.persons and unnamed:
             lines.append(

@@ -23,7 +23,8 @@ from ferlit.inference.evaluate.outputs import (
     write_results,
 )
 from ferlit.inference.evaluate.parts import choose_part
-from ferlit.inference.evaluate.results import Judged, Sampling, StoreResult
+from ferlit.inference.evaluate.results import Expected, Judged, Sampling, StoreResult
+from ferlit.inference.prior import Prior
 from ferlit.training.fit.evaluating import changed_landmarks
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ def evaluate_stores(
     part: str | None = None,
     flip: bool = False,
     common: bool = False,
+    prior: Prior = "training",
     draws: int = 1000,
     seed: int = 0,
     allow_seen: bool = False,
@@ -52,6 +54,7 @@ def evaluate_stores(
         part: See `ferlit.inference.evaluate.parts.choose_part`.
         flip: Average a face and its mirror image.
         common: Let the model answer only what a store has.
+        prior: How often the expressions are to be expected, see `ferlit.inference.prior`.
         draws: Of the bootstrap; 0 for no intervals.
         seed: Fixes them.
         allow_seen: Only warn where the model has seen whom it is judged by.
@@ -79,10 +82,13 @@ def evaluate_stores(
         _judge(model, store, name, part, common=common, allow_seen=allow_seen)
         for store, name in zip(stores, short_names(folders), strict=True)
     ]
+    classes = model.classifier.classes
+    expected = Expected.of(prior, classes, getattr(model.classifier, "prior", ()))
     says: dict[str, Any] = {
         "ferlit_version": version("ferlit"),
         "model": model.to_dict(),
         "allow_seen_people": allow_seen,
+        "prior": expected.to_dict(classes),
     }
     asked: dict[str, Any] = {
         "model_sha256": says["model"]["sha256"],
@@ -92,11 +98,12 @@ def evaluate_stores(
             "flip": flip or model.flips,
             "bootstrap": draws,
             "seed": seed,
+            "prior": expected.prior,
         },
     }
     if output is not None:
         check_output(output, asked)
-    results = _evaluate(model, judged, Sampling(draws, seed), flip=flip)
+    results = _evaluate(model, judged, Sampling(draws, seed), flip=flip, expected=expected)
     print_results(results)
     if output is not None:
         write_results(results, output, asked=asked, says=says)
@@ -133,7 +140,12 @@ def _judge(
 
 
 def _evaluate(
-    model: Model, judged: Sequence[Judged], sampling: Sampling, *, flip: bool
+    model: Model,
+    judged: Sequence[Judged],
+    sampling: Sampling,
+    *,
+    flip: bool,
+    expected: Expected,
 ) -> list[StoreResult]:
     console = Console(stderr=True)
     columns = (
@@ -153,5 +165,8 @@ def _evaluate(
         for each in judged:
             task = progress.add_task(each.name, total=len(each.part.rows))
             advance = partial(progress.advance, task)
-            results.append(evaluate_store(model, each, sampling, flip=flip, progress=advance))
+            found = evaluate_store(
+                model, each, sampling, flip=flip, expected=expected, progress=advance
+            )
+            results.append(found)
     return results
