@@ -149,6 +149,17 @@ def write_results(
         ) from error
 
 
+def is_written(folder: Path, asked: Mapping[str, Any]) -> bool:
+    """Whether a folder holds an evaluation, whole; see `write_results`."""
+    try:
+        before = json.loads((folder / EVALUATION).read_text(encoding="utf-8"))["asked"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    # The pictures are written last.
+    whole = all((folder / STORES / name / RELIABILITY).is_file() for name in asked["stores"])
+    return whole and bool(before == json.loads(json.dumps(asked)))
+
+
 def short_names(folders: Sequence[Path]) -> list[str]:
     """The shortest ends of paths that tell them apart.
 

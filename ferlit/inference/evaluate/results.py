@@ -31,6 +31,7 @@ class Judged:
         matching: The classes.
         seen: Which of the faces the model knows.
         changed: How the faces were made otherwise than in its training.
+        seen_before: Which were left out since the model knows them; None where that is no reason.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Judged:
     matching: Matching
     seen: Seen
     changed: tuple[Change, ...]
+    seen_before: Seen | None = None
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,8 @@ class StoreResult:
             f"left out: {_faces(count)} of {name}, which the model does not know"
             for name, count in judged.left_out.items()
         ]
+        if judged.seen_before is not None and judged.seen_before.images:
+            lines.append(f"left out: {judged.seen_before}")
         empty = [name for name in matching.only_store if name not in judged.left_out]
         if empty:
             lines.append(
@@ -198,7 +202,11 @@ class StoreResult:
                 "only_model": list(matching.only_model),
                 "only_store": list(matching.only_store),
             },
-            "left_out": {"unlabelled": judged.part.unlabelled, "unknown": judged.left_out},
+            "left_out": {
+                "unlabelled": judged.part.unlabelled,
+                "unknown": judged.left_out,
+                "seen": judged.seen_before.to_dict() if judged.seen_before else None,
+            },
             "changed": {c.name: {"training": c.old, "here": c.new} for c in judged.changed},
             "people": judged.seen.to_dict(),
             "notes": self.notes(),
