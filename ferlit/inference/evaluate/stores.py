@@ -63,21 +63,16 @@ def evaluate_stores(
         FerlitError: the model or a store cannot be used, or does not fit the other; nothing is
             computed or written then.
     """
-    stores = [Store.open(folder) for folder in folders]
-    contents = [store.content for store in stores]
-    for number, content in enumerate(contents):
-        if content in contents[:number]:
-            first = stores[contents.index(content)].folder
-            raise UsageError(f"--store {stores[number].folder}: a copy of {first}, the same store")
+    stores = open_stores(folders, "--store")
     model = load_model(place, device, trust)
     judged = [
         judge(model, store, name, choose_part(store, part), common=common, allow_seen=allow_seen)
         for store, name in zip(stores, short_names(folders), strict=True)
     ]
-    classes = model.classifier.classes
-    expected = Expected.of(prior, classes, getattr(model.classifier, "prior", ()))
+    held = getattr(model.classifier, "prior", ())  # a classifier of the user's own need not say
+    expected = Expected.of(prior, model.classifier.classes, held)
     sampling = Sampling(draws, seed)
-    says = {**model_says(model, allow_seen=allow_seen), "prior": expected.to_dict(classes)}
+    says = model_says(model, expected, allow_seen=allow_seen)
     asked = asked_of(
         says["model"]["sha256"],
         {each.name: [each.store.content, each.part.name] for each in judged},
@@ -96,6 +91,26 @@ def evaluate_stores(
     return results
 
 
+def open_stores(folders: Sequence[Path], option: str) -> list[Store]:
+    """Open stores, none of which is there twice.
+
+    Args:
+        folders: Where they lie.
+        option: What names them, for the message.
+
+    Raises:
+        UsageError: one is a copy of another.
+        DataError: one cannot be opened.
+    """
+    stores = [Store.open(folder) for folder in folders]
+    contents = [store.content for store in stores]
+    for number, content in enumerate(contents):
+        if content in contents[:number]:
+            first = stores[contents.index(content)].folder
+            raise UsageError(f"{option} {stores[number].folder}: a copy of {first}, the same store")
+    return stores
+
+
 def load_model(place: Path, device: str = "cpu", trust: Sequence[str] = ()) -> Model:
     """See `Model.load`; how its run's own test differs from an evaluation is told."""
     model = Model.load(place, device, trust)
@@ -108,12 +123,18 @@ def load_model(place: Path, device: str = "cpu", trust: Sequence[str] = ()) -> M
     return model
 
 
-def model_says(model: Model, *, allow_seen: bool) -> dict[str, Any]:
+def model_says(
+    model: Model,
+    expected: Expected,
+    *,
+    allow_seen: bool,
+) -> dict[str, Any]:
     """What ``evaluation.json`` says beside the results."""
     return {
         "ferlit_version": version("ferlit"),
         "model": model.to_dict(),
         "allow_seen_people": allow_seen,
+        "prior": expected.to_dict(model.classifier.classes),
     }
 
 
