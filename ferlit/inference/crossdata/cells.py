@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ferlit.evaluation.bootstrap import LEVEL, Interval
+from ferlit.evaluation.bootstrap import LEVEL, Interval, Units
 from ferlit.evaluation.pooling import Spread
 from ferlit.evaluation.results import Evaluation, evaluate_images
 from ferlit.inference.crossdata.members import Member
@@ -57,6 +57,17 @@ class Cell:
         }
 
     @cached_property
+    def units(self) -> Units:
+        """What is drawn for them."""
+        items = self._pool(range(len(self.runs)))["image"]
+        return Units.of(items["unit"].to_numpy(str))
+
+    @property
+    def drawn(self) -> str:
+        """The same for people."""
+        return self.sampling.drawn(self.units, is_defined=bool(self.intervals["image"]))
+
+    @cached_property
     def seeds(self) -> dict[int, dict[str, Evaluation]]:
         """The same of each seed that has all its rounds."""
         found = {}
@@ -100,7 +111,7 @@ class Cell:
                 f"{name}: {values['training']} in training, {values['here']} here"
                 for name, values in each["changed"].items()
             ]
-        return [*dict.fromkeys(lines), *self._notes_of_classes()]
+        return [self.drawn, *dict.fromkeys(lines), *self._notes_of_classes()]
 
     def to_dict(self) -> dict[str, Any]:
         """What ``results.json`` says of it."""
@@ -185,6 +196,7 @@ class Cell:
                 "percent": LEVEL,
                 "draws": self.sampling.draws,
                 "seed": self.sampling.seed,
+                "units": self.units.counts,
                 **{figure: list(each) for figure, each in self.intervals[level].items()},
             },
             "confusion": np.asarray(result.confusion).tolist(),

@@ -1,6 +1,5 @@
 """Which faces of a store judge a model: told before the model sees any."""
 
-import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,8 +12,6 @@ from ferlit.inference.evaluate.parts import Part
 from ferlit.inference.evaluate.results import Judged
 from ferlit.runs.seen import seen_among, which_seen
 from ferlit.training.fit.evaluating import changed_landmarks
-
-logger = logging.getLogger(__name__)
 
 
 def judge(
@@ -52,8 +49,6 @@ def judge(
     changed = changed_landmarks(
         model.classifier.preprocessing.landmarks, store.description.landmarks
     )
-    for change in changed:
-        logger.warning("%s: other settings than in training:\n  %s", store.folder, change)
     return Judged(name, store, part, left_out, matching, seen, tuple(changed), seen_before)
 
 

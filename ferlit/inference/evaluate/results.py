@@ -56,6 +56,19 @@ class Sampling:
     draws: int = 1000
     seed: int = 0
 
+    def drawn(self, units: Units, *, is_defined: bool) -> str:
+        """What was drawn, for people.
+
+        Args:
+            units: Of the faces.
+            is_defined: Whether they give intervals.
+        """
+        if not self.draws:
+            return "no intervals were asked for"
+        if not is_defined:
+            return f"no intervals: they are not defined for {units}"
+        return f"{LEVEL}% intervals: {self.draws} bootstrap draws of {units}"
+
 
 @dataclass(frozen=True)
 class Expected:
@@ -115,11 +128,7 @@ class StoreResult:
     @property
     def drawn(self) -> str:
         """What was drawn, for people."""
-        if not self.sampling.draws:
-            return "no intervals were asked for"
-        if not self.intervals["image"]:
-            return f"no intervals: they are not defined for {self.units}"
-        return f"{LEVEL}% intervals: {self.sampling.draws} bootstrap draws of {self.units}"
+        return self.sampling.drawn(self.units, is_defined=bool(self.intervals["image"]))
 
     def notes(self) -> list[str]:
         """What was left out, and what else must be known to read the figures."""

@@ -69,6 +69,9 @@ def evaluate_stores(
         judge(model, store, name, choose_part(store, part), common=common, allow_seen=allow_seen)
         for store, name in zip(stores, short_names(folders), strict=True)
     ]
+    for each in judged:
+        for change in each.changed:
+            logger.warning("%s: other settings than in training:\n  %s", each.store.folder, change)
     held = getattr(model.classifier, "prior", ())  # a classifier of the user's own need not say
     expected = Expected.of(prior, model.classifier.classes, held)
     sampling = Sampling(draws, seed)
