@@ -25,7 +25,7 @@ what was interrupted, and may add stores and seeds. Intervals are drawn over per
 evaluate, with the networks as they are; ± is the standard deviation over seeds.
 
 examples:
-  ferlit crossdata --config systems/softmax.yaml --stores stores/ckplus,stores/jaffe --output cd
+  ferlit crossdata -c ckplus.yaml -c systems/softmax.yaml --stores ckplus,jaffe --output cd
   ferlit crossdata --config fer2013.yaml --stores A,B,C --seeds 0,1,2 --jobs 2 --output cd
 """
 
