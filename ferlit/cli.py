@@ -34,6 +34,10 @@ COMMANDS = {
         "train and compare systems on every fold",
         "ferlit.training.crossval.command:main",
     ),
+    "crossdata": (
+        "train on each store, test on each",
+        "ferlit.inference.crossdata.command:main",
+    ),
     "report": (
         "what the runs in a folder gave, as one page",
         "ferlit.report.command:main",

@@ -38,6 +38,16 @@ class Units(NamedTuple):
     names: NDArray[np.str_]
     counts: dict[str, int]
 
+    @classmethod
+    def of(cls, names: NDArray[np.str_]) -> "Units":
+        """Those of some names, which begin with their kind.
+
+        >>> str(Units.of(np.array(["person S1", "person S1", "person S2"])))
+        '2 persons'
+        """
+        kinds = [name.partition(" ")[0] for name in np.unique(names).tolist()]
+        return cls(names, {kind: kinds.count(kind) for kind in _KINDS})
+
     def __str__(self) -> str:
         found = [
             f"{count} {kind if count == 1 else _KINDS[kind]}"
@@ -67,9 +77,7 @@ def units_of(records: pd.DataFrame) -> Units:
         recording == "", "recording " + recording
     )
     names = names.where(person == "", "person " + person)
-    kinds = pd.Series(names.unique()).str.partition(" ")[0]
-    counts = {kind: int((kinds == kind).sum()) for kind in _KINDS}
-    return Units(names.to_numpy(str), counts)
+    return Units.of(names.to_numpy(str))
 
 
 def bootstrap(

@@ -1,6 +1,6 @@
 """Pictures of results."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +42,47 @@ def plot_confusion(results: Mapping[str, Evaluation], path: Path) -> None:
         axes.set_xlabel("predicted")
         axes.set_ylabel("actual")
         axes.set_title(f"by {level}: {result.accuracy:.1%} ({result.correct} of {result.total})")
+    figure.savefig(path, dpi=120)
+
+
+def plot_matrix(
+    names: Sequence[str],
+    panels: Mapping[str, Sequence[Sequence[float | None]]],
+    counts: Sequence[Sequence[str]],
+    path: Path,
+) -> None:
+    """Matrices of shares, one panel each: in colour and in per cent.
+
+    Args:
+        names: Of the K rows, what was trained on, and of the columns, what was tested on.
+        panels: K x K shares by the title of their panel; None where there is none yet.
+        counts: K x K texts below those of the first panel.
+        path: The PNG.
+    """
+    size = 2 + 1.1 * len(names)
+    figure = Figure(figsize=(size * len(panels), size), layout="constrained")
+    FigureCanvasAgg(figure)
+    found = figure.subplots(1, len(panels), squeeze=False)[0]
+    for number, (axes, (title, shares)) in enumerate(zip(found, panels.items(), strict=True)):
+        values = np.array(shares, dtype=np.float64)
+        axes.imshow(values, cmap="Blues", vmin=0, vmax=1)
+        for (row, column), value in np.ndenumerate(values):
+            below = "" if number else f"\n{counts[row][column]}"
+            axes.text(
+                column,
+                row,
+                "-" if np.isnan(value) else f"{value:.1%}{below}",
+                ha="center",
+                va="center",
+                fontsize=8,
+                fontweight="bold" if row == column else "normal",
+                color="white" if value > 0.6 else "black",
+            )
+        axes.set_xticks(range(len(names)), names, rotation=40, ha="right")
+        axes.set_yticks(range(len(names)), names)
+        axes.set_xlabel("tested on")
+        axes.set_ylabel("trained on")
+        axes.set_title(title)
     figure.savefig(path, dpi=120)
 
 

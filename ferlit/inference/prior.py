@@ -49,6 +49,17 @@ def parse_prior(text: str) -> Prior:
     return shares
 
 
+def prior_text(prior: Prior) -> str:
+    """What ``--prior`` takes for it, one text for the same shares in any order.
+
+    >>> prior_text({"neutral": 3, "happiness": 1.5})
+    'happiness=1.5,neutral=3.0'
+    """
+    if isinstance(prior, str):
+        return prior
+    return ",".join(f"{name}={float(share)}" for name, share in sorted(prior.items()))
+
+
 def ratios(
     prior: Prior, classes: Sequence[str], implied: Sequence[float]
 ) -> NDArray[np.float32] | None:

@@ -73,6 +73,22 @@ def seen_among(
         training: Whom it has seen.
         store: The store.
         rows: Of its record table.
+        part: See `which_seen`.
+    """
+    is_seen = which_seen(training, store, rows, part)
+    people = len(set(store.records["identity"].iloc[rows[is_seen]]) - {""})
+    return Seen(part, len(rows), int(is_seen.sum()), people, training.unknown)
+
+
+def which_seen(
+    training: Training, store: Store, rows: NDArray[np.int64], part: Literal["val", "test"]
+) -> NDArray[np.bool_]:
+    """Which of some labelled faces of a store a network has seen, see `count_seen`.
+
+    Args:
+        training: Whom it has seen.
+        store: The store.
+        rows: Of its record table.
         part: What they are to it: "test" counts whom it was trained or validated on, "val" whom it
             was trained on.
     """
@@ -89,8 +105,7 @@ def seen_among(
         is_seen |= is_named & _is_among(persons, split.persons, part)
         if split.database == database:
             is_seen |= _is_among(images, split.images, part)
-    people = len(set(records["identity"][is_seen]) - {""})
-    return Seen(part, len(rows), int(is_seen.sum()), people, training.unknown)
+    return is_seen
 
 
 def check_evaluation(

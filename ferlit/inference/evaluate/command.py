@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from ferlit.errors import UsageError
-from ferlit.options import add_trust
+from ferlit.options import add_prior, add_trust
 
 _FEWEST, _MOST = 100, 100_000  # draws
 _EPILOG = """\
@@ -37,6 +37,7 @@ def main(command: str, options: list[str]) -> None:
             raise UsageError(f"--store {folder}: the same store twice")
     # Heavy imports only now, so that --help and a mistyped option answer at once.
     from ferlit.inference.evaluate.stores import evaluate_stores
+    from ferlit.inference.prior import parse_prior
 
     evaluate_stores(
         given.model,
@@ -45,6 +46,7 @@ def main(command: str, options: list[str]) -> None:
         part=given.part,
         flip=given.flip,
         common=given.common,
+        prior=parse_prior(given.prior),
         draws=given.bootstrap,
         seed=given.seed,
         allow_seen=given.allow_seen_people == "true",
@@ -97,6 +99,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--flip", action="store_true", help="average over a face and its mirror image"
     )
+    add_prior(parser)
     parser.add_argument(
         "--bootstrap",
         type=int,

@@ -90,13 +90,14 @@ def check_output(folder: Path, asked: Mapping[str, Any]) -> None:
     try:
         text = (folder / EVALUATION).read_text(encoding="utf-8")
         before = json.loads(text)["asked"]
+        before["settings"].setdefault("prior", "training")  # all that earlier versions had
     except FileNotFoundError:
         if any(folder.iterdir()):
             raise UsageError(
                 f"--output {folder}: it is not empty, and holds no evaluation; choose another"
             ) from None
         return
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"{folder / EVALUATION}: cannot be read ({error}); remove it, or give another --output"
         ) from error
@@ -146,6 +147,17 @@ def write_results(
         raise FerlitError(
             f"--output {folder}: it cannot be written ({error.strerror or error})"
         ) from error
+
+
+def is_written(folder: Path, asked: Mapping[str, Any]) -> bool:
+    """Whether a folder holds an evaluation, whole; see `write_results`."""
+    try:
+        before = json.loads((folder / EVALUATION).read_text(encoding="utf-8"))["asked"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    # The pictures are written last.
+    whole = all((folder / STORES / name / RELIABILITY).is_file() for name in asked["stores"])
+    return whole and bool(before == json.loads(json.dumps(asked)))
 
 
 def short_names(folders: Sequence[Path]) -> list[str]:

@@ -1,9 +1,12 @@
 """A store that is evaluated, and what a model gave on it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ferlit.data.store import Store
 from ferlit.evaluation.bootstrap import LEVEL, Interval, Units
@@ -11,6 +14,7 @@ from ferlit.evaluation.calibration import Calibration
 from ferlit.evaluation.results import Evaluation
 from ferlit.inference.evaluate.matching import Matching
 from ferlit.inference.evaluate.parts import Part
+from ferlit.inference.prior import Prior, prior_text, ratios
 from ferlit.runs.seen import Seen
 from ferlit.runs.settings import Change
 
@@ -27,6 +31,7 @@ class Judged:
         matching: The classes.
         seen: Which of the faces the model knows.
         changed: How the faces were made otherwise than in its training.
+        seen_before: Which were left out since the model knows them; None where that is no reason.
     """
 
     name: str
@@ -36,6 +41,7 @@ class Judged:
     matching: Matching
     seen: Seen
     changed: tuple[Change, ...]
+    seen_before: Seen | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,44 @@ class Sampling:
 
     draws: int = 1000
     seed: int = 0
+
+    def drawn(self, units: Units, *, is_defined: bool) -> str:
+        """What was drawn, for people.
+
+        Args:
+            units: Of the faces.
+            is_defined: Whether they give intervals.
+        """
+        if not self.draws:
+            return "no intervals were asked for"
+        if not is_defined:
+            return f"no intervals: they are not defined for {units}"
+        return f"{LEVEL}% intervals: {self.draws} bootstrap draws of {units}"
+
+
+@dataclass(frozen=True)
+class Expected:
+    """How often the classes are to be expected where a model is judged.
+
+    Args:
+        prior: As ``--prior`` says it.
+        ratios: (K,) what the model's probabilities are multiplied by; None where they stay.
+    """
+
+    prior: str = "training"
+    ratios: NDArray[np.float32] | None = None
+
+    @classmethod
+    def of(cls, prior: Prior, classes: Sequence[str], implied: Sequence[float]) -> "Expected":
+        """What is expected of a model's classes; see `ferlit.inference.prior.ratios`."""
+        return cls(prior_text(prior), ratios(prior, classes, implied))
+
+    def to_dict(self, classes: Sequence[str]) -> dict[str, Any]:
+        """What ``evaluation.json`` says of it."""
+        factors = None
+        if self.ratios is not None:
+            factors = dict(zip(classes, map(float, self.ratios), strict=True))
+        return {"expected": self.prior, "ratios": factors}
 
 
 @dataclass(frozen=True)
@@ -64,6 +108,7 @@ class StoreResult:
         intervals: By level and figure; a level has none where nothing can be drawn.
         units: What was drawn.
         sampling: How.
+        expected: What the probabilities were multiplied by.
     """
 
     judged: Judged
@@ -73,6 +118,7 @@ class StoreResult:
     intervals: dict[str, dict[str, Interval]]
     units: Units
     sampling: Sampling
+    expected: Expected = Expected()
 
     @property
     def persons(self) -> int:
@@ -82,16 +128,16 @@ class StoreResult:
     @property
     def drawn(self) -> str:
         """What was drawn, for people."""
-        if not self.sampling.draws:
-            return "no intervals were asked for"
-        if not self.intervals["image"]:
-            return f"no intervals: they are not defined for {self.units}"
-        return f"{LEVEL}% intervals: {self.sampling.draws} bootstrap draws of {self.units}"
+        return self.sampling.drawn(self.units, is_defined=bool(self.intervals["image"]))
 
     def notes(self) -> list[str]:
         """What was left out, and what else must be known to read the figures."""
         judged, matching = self.judged, self.judged.matching
         lines = [f"part {judged.part.name} ({judged.part.why}); {self.drawn}"]
+        if self.expected.ratios is not None:
+            factors = zip(matching.model, self.expected.ratios, strict=True)
+            shown = ", ".join(f"{name} {ratio:.3g}" for name, ratio in factors)
+            lines.append(f"--prior {self.expected.prior}: probabilities multiplied by {shown}")
         unnamed = int((self.predictions["identity"] == "").sum())
         if self.persons and unnamed:
             lines.append(
@@ -103,6 +149,8 @@ class StoreResult:
             f"left out: {_faces(count)} of {name}, which the model does not know"
             for name, count in judged.left_out.items()
         ]
+        if judged.seen_before is not None and judged.seen_before.images:
+            lines.append(f"left out: {judged.seen_before}")
         empty = [name for name in matching.only_store if name not in judged.left_out]
         if empty:
             lines.append(
@@ -163,7 +211,11 @@ class StoreResult:
                 "only_model": list(matching.only_model),
                 "only_store": list(matching.only_store),
             },
-            "left_out": {"unlabelled": judged.part.unlabelled, "unknown": judged.left_out},
+            "left_out": {
+                "unlabelled": judged.part.unlabelled,
+                "unknown": judged.left_out,
+                "seen": judged.seen_before.to_dict() if judged.seen_before else None,
+            },
             "changed": {c.name: {"training": c.old, "here": c.new} for c in judged.changed},
             "people": judged.seen.to_dict(),
             "notes": self.notes(),

@@ -5,19 +5,10 @@ from pathlib import Path, PurePath
 
 from ferlit.configurations import find_config
 from ferlit.errors import FerlitError, UsageError
+from ferlit.options import option_values
+from ferlit.training.subprocesses.grids import check_handed_on
 
 SYSTEMS = "softmax,softmax_tuples,1b_n1,2b_n1,1b_nm,2b_nm"
-# Options of fit that crossval gives each run, and what to do instead.
-_OWN = {
-    "--data.seed": "give --seeds",
-    "--seed_everything": "give --seeds",
-    "--ckpt_path": "an interrupted crossval goes on by itself",
-    "--print_config": "give it to ferlit fit",
-    "--trainer.fast_dev_run": "give it to ferlit fit",
-    "--trainer.logger.save_dir": "give --output",
-    "--trainer.logger.name": "give --output",
-    "--trainer.logger.version": "give --output",
-}
 
 
 def parse_options(command: str, options: list[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -60,16 +51,12 @@ def parse_options(command: str, options: list[str]) -> tuple[argparse.Namespace,
     given, rest = parser.parse_known_args(options)
     if given.jobs is not None and given.jobs < 1:
         raise UsageError(f"--jobs {given.jobs}: at least 1")
-    for place, option in enumerate(rest):
-        name, _, value = option.partition("=")
-        name = name.replace(".init_args", "")
-        if name in _OWN:
-            raise UsageError(f"{name} is not for {command}: {_OWN[name]}")
-        value = value or "".join(rest[place + 1 : place + 2])
-        if name == "--data.fold" and value not in ("null", "0"):
-            raise UsageError(
-                f"--data.fold {value}: {command} runs every fold; give null for the official split"
-            )
+    check_handed_on(command, rest, {})
+    fold = option_values(rest).get("data.fold", "0")
+    if fold not in ("null", "0"):
+        raise UsageError(
+            f"--data.fold {fold}: {command} runs every fold; give null for the official split"
+        )
     return given, rest
 
 

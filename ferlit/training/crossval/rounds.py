@@ -61,7 +61,7 @@ class Rounds:
 
 def prepare(config: Mapping[str, Any]) -> Path:
     """Prepare the database of a configuration; where its store is."""
-    data = _data_module(config)
+    data = data_module(config)
     data.prepare_data()
     return data.store_path
 
@@ -72,7 +72,7 @@ def split_rounds(config: Mapping[str, Any]) -> Rounds:
     Raises:
         DataError: it cannot be split so, or a round has nothing to judge by.
     """
-    data = _data_module(config)
+    data = data_module(config)
     data.setup("fit")
     folds = range(data.folds) if data.fold is not None else [None]
     splits = {
@@ -127,7 +127,7 @@ def check_starts(configs: Mapping[str, Mapping[str, Any]]) -> None:
             continue
         if start not in known:
             known[start] = Training.read(Path(start))
-        data = _data_module(config)
+        data = data_module(config)
         data.setup("fit")
         for fold in range(data.folds) if data.fold is not None else [None]:
             data.fold = fold
@@ -166,14 +166,19 @@ def same_rounds(configs: dict[str, dict[str, Any]]) -> Rounds:
     return found[first]
 
 
-def _data_module(config: Mapping[str, Any]) -> ExpressionDataModule:
+def data_module(config: Mapping[str, Any]) -> ExpressionDataModule:
+    """The data module of a configuration, before its setup.
+
+    Raises:
+        UsageError: it is one that knows no folds.
+    """
     parser = jsonargparse.ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(LightningDataModule, "data")
     parsed = parser.parse_object({"data": config["data"]})
     data = parser.instantiate_classes(parsed).data
     if not isinstance(data, ExpressionDataModule):
         raise UsageError(
-            f"data.class_path={config['data']['class_path']}: crossval needs a data module that "
+            f"data.class_path={config['data']['class_path']}: what is needed is a data module that "
             "knows folds, ferlit.data.ExpressionDataModule or one derived from it"
         )
     return data

@@ -1,0 +1,1 @@
+"""``ferlit crossdata``: train on each store, test on each."""
