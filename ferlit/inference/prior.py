@@ -6,6 +6,7 @@ shares (Saerens, Latinne and Decaestecker, Adjusting the outputs of a classifier
 probabilities, Neural Computation 2002, Eq. 4).
 """
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from ferlit.errors import UsageError
 
+logger = logging.getLogger(__name__)
 Named = Literal["training", "uniform"]
 Prior = Named | Mapping[str, float]
 NAMED: tuple[Named, ...] = ("training", "uniform")
@@ -47,6 +49,19 @@ def parse_prior(text: str) -> Prior:
                 f"--prior {text}: training, uniform, or shares such as neutral=3,happiness=1"
             )
     return shares
+
+
+def chosen_prior(prior: Prior | None, classifier: object) -> Prior:
+    """A prior, or where none is named that which the model says.
+
+    Args:
+        prior: What the user named.
+        classifier: The model; one of the user's own need not say.
+    """
+    expected: Prior = getattr(classifier, EXPECTED, "training")
+    if prior is None and expected != "training":
+        logger.info("it takes all expressions to come alike often (--prior says otherwise)")
+    return expected if prior is None else prior
 
 
 def prior_text(prior: Prior) -> str:

@@ -18,7 +18,7 @@ from ferlit.errors import DataError, UsageError
 from ferlit.inference.classifiers.loading import Classifier, load_classifier
 from ferlit.inference.finding import FaceFinder, RegisteredFace, choose_finder
 from ferlit.inference.inputs import Input, as_grey, check_batch, name_of_input
-from ferlit.inference.prior import EXPECTED, Prior, ratios, with_prior
+from ferlit.inference.prior import Prior, chosen_prior, ratios, with_prior
 from ferlit.inference.videos import grey_frame, read_video
 from ferlit.shipped import DEFAULT
 
@@ -112,12 +112,8 @@ class Recogniser:
         self.find_faces = FaceFinder.of(self.landmarks, landmark_models)
         self.flip = flip
         self.least = least
-        # A classifier of the user's own need not say either.
-        held = getattr(model, "prior", ())
-        expected: Prior = getattr(model, EXPECTED, "training")
-        if prior is None and expected != "training":
-            logger.info("it takes all expressions to come alike often (--prior says otherwise)")
-        self.ratios = ratios(expected if prior is None else prior, model.classes, held)
+        held = getattr(model, "prior", ())  # a classifier of the user's own need not say
+        self.ratios = ratios(chosen_prior(prior, model), model.classes, held)
 
     @property
     def classes(self) -> tuple[str, ...]:

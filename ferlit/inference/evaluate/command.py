@@ -17,6 +17,7 @@ persons; over recordings and pictures where a store names none.
 
 examples:
   ferlit evaluate --model runs/fer2013/version_0 --store stores/ckplus --store stores/jaffe
+  ferlit evaluate --model ferplus --store stores/rafdb --prior training
   ferlit evaluate --model model.onnx --store stores/rafdb --common --output evaluations/rafdb
 """
 
@@ -46,7 +47,7 @@ def main(command: str, options: list[str]) -> None:
         part=given.part,
         flip=given.flip,
         common=given.common,
-        prior=parse_prior(given.prior),
+        prior=None if given.prior is None else parse_prior(given.prior),
         draws=given.bootstrap,
         seed=given.seed,
         allow_seen=given.allow_seen_people == "true",
@@ -68,7 +69,8 @@ def _parser(command: str) -> argparse.ArgumentParser:
         "--model",
         required=True,
         type=Path,
-        help="a run's checkpoint, .onnx or .pt2; or a run's folder, for its best checkpoint",
+        help="a run's checkpoint, .safetensors, .onnx or .pt2; a name of `ferlit models`; or a "
+        "run's folder, for its best checkpoint",
     )
     parser.add_argument(
         "--store",

@@ -18,6 +18,7 @@ from ferlit.inference.evaluate.parts import Part
 from ferlit.runs.checkpoints import config_of, find_checkpoint, read_checkpoint
 from ferlit.runs.people import Split, Training, show_the_same_people
 from ferlit.runs.seen import Seen, refuse, seen_among, warn_of_unknown, why
+from ferlit.shipped import place_of
 
 logger = logging.getLogger(__name__)
 # Editions of the same pictures, in the same parts.
@@ -51,7 +52,8 @@ class Model:
         Raises:
             FerlitError: see `ferlit.inference.classifiers.loading.load_classifier`.
         """
-        path = find_checkpoint(place) if place.is_dir() else place
+        path = place_of(place)
+        path = find_checkpoint(path) if path.is_dir() else path
         classifier = load_classifier(path, device, trust=trust)
         if isinstance(classifier, OnnxClassifier | ExportedClassifier):
             told = classifier.metadata
@@ -66,7 +68,7 @@ class Model:
 
     @property
     def is_exported(self) -> bool:
-        """Whether it is ONNX or pt2."""
+        """Whether it is ONNX or pt2, which do not tell whom they were trained with."""
         return not isinstance(self.classifier, ModuleClassifier)
 
     def to_dict(self) -> dict[str, Any]:

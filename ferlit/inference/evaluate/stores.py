@@ -23,7 +23,7 @@ from ferlit.inference.evaluate.outputs import (
 )
 from ferlit.inference.evaluate.parts import choose_part
 from ferlit.inference.evaluate.results import Expected, Judged, Sampling, StoreResult
-from ferlit.inference.prior import Prior
+from ferlit.inference.prior import Prior, chosen_prior
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def evaluate_stores(
     part: str | None = None,
     flip: bool = False,
     common: bool = False,
-    prior: Prior = "training",
+    prior: Prior | None = None,
     draws: int = 1000,
     seed: int = 0,
     allow_seen: bool = False,
@@ -52,7 +52,8 @@ def evaluate_stores(
         part: See `ferlit.inference.evaluate.parts.choose_part`.
         flip: Average a face and its mirror image.
         common: Let the model answer only what a store has.
-        prior: How often the expressions are to be expected, see `ferlit.inference.prior`.
+        prior: How often the expressions are to be expected, see `ferlit.inference.prior`; None
+            takes what the model says.
         draws: Of the bootstrap; 0 for no intervals.
         seed: Fixes them.
         allow_seen: Only warn where the model has seen whom it is judged by.
@@ -73,7 +74,8 @@ def evaluate_stores(
         for change in each.changed:
             logger.warning("%s: other settings than in training:\n  %s", each.store.folder, change)
     held = getattr(model.classifier, "prior", ())  # a classifier of the user's own need not say
-    expected = Expected.of(prior, model.classifier.classes, held)
+    chosen = chosen_prior(prior, model.classifier)
+    expected = Expected.of(chosen, model.classifier.classes, held)
     sampling = Sampling(draws, seed)
     says = model_says(model, expected, allow_seen=allow_seen)
     asked = asked_of(
