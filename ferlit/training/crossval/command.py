@@ -1,5 +1,6 @@
 """``ferlit crossval``: systems x seeds x folds, each fit a process of its own."""
 
+import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -49,9 +50,10 @@ def main(command: str, options: list[str]) -> None:
     }
     _refuse_shared_checkpoints(configs)
     store = prepare(configs[next(iter(overlays))])
+    named = store if isinstance(store, str) else json.dumps(store)
     for system, config in configs.items():  # so that no two fits prepare at the same time
-        config["data"]["init_args"].update(root=None, store=str(store))
-        options_of[system] += ["--data.root=null", f"--data.store={store}"]
+        config["data"]["init_args"].update(root=None, store=store)
+        options_of[system] += ["--data.root=null", f"--data.store={named}"]
     rounds = same_rounds(configs)
     check_starts(configs)
     settings = Settings(

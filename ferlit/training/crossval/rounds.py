@@ -59,11 +59,12 @@ class Rounds:
     content: str
 
 
-def prepare(config: Mapping[str, Any]) -> Path:
-    """Prepare the database of a configuration; where its store is."""
+def prepare(config: Mapping[str, Any]) -> str | list[str]:
+    """Prepare the database of a configuration; where its store is, or its several are."""
     data = _data_module(config)
     data.prepare_data()
-    return data.store_path
+    path = data.store_path
+    return str(path) if isinstance(path, Path) else [str(each) for each in path]
 
 
 def split_rounds(config: Mapping[str, Any]) -> Rounds:
