@@ -224,6 +224,16 @@ class PooledResults:
             tuple(compare_systems(right)),
         )
 
+    @property
+    def of_stores(self) -> list[tuple[str, str, str, Evaluation]]:
+        """System, store, level and results, where several stores are taken as one."""
+        return [
+            (name, store, level, result)
+            for name, system in self.systems.items()
+            for store, levels in system.stores.items()
+            for level, result in levels.items()
+        ]
+
     def to_dict(self) -> dict[str, Any]:
         """``classes``, ``runs``, a ``summary`` by system and the paired ``comparisons``."""
         return {

@@ -71,7 +71,7 @@ class ExpressionDataModule(LightningDataModule):
         self,
         database: str | None = None,
         root: Path | None = None,
-        store: Path | list[Path] | None = None,
+        store: list[Path] | Path | None = None,
         reader: dict[str, Any] | None = None,
         landmarks: str = "auto",
         fold: int | None = None,

@@ -1,5 +1,6 @@
 """The data of a cross-validation: prepared once, split into rounds."""
 
+import copy
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -170,7 +171,8 @@ def same_rounds(configs: dict[str, dict[str, Any]]) -> Rounds:
 def _data_module(config: Mapping[str, Any]) -> ExpressionDataModule:
     parser = jsonargparse.ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(LightningDataModule, "data")
-    parsed = parser.parse_object({"data": config["data"]})
+    # A copy: the parser makes paths of the texts of a list in their place.
+    parsed = parser.parse_object({"data": copy.deepcopy(config["data"])})
     data = parser.instantiate_classes(parsed).data
     if not isinstance(data, ExpressionDataModule):
         raise UsageError(

@@ -12,6 +12,7 @@ from nmloss.labels.values import Values, codes
 from nmloss.random_indices import (
     Integers,
     Numbers,
+    as_weights,
     balanced_order,
     below,
     draw,
@@ -124,7 +125,7 @@ class IdentityTupleSampler(Sampler[list[int]]):
         self.drop_last = flag("drop_last", drop_last)
         self.seed = whole("seed", seed, 0)
         self.balanced = flag("balanced", balanced)
-        self._weights = None if weights is None else _checked(weights, len(label_codes))
+        self._weights = None if weights is None else as_weights(weights, len(label_codes))
         self._count = len(label_codes) if self._weights is None else weighted_total(self._weights)
         self.epoch = 0
         self.sources = NegativeSources()
@@ -258,18 +259,6 @@ class IdentityTupleSampler(Sampler[list[int]]):
         if self.negatives < others:
             drawn = draw(np.full(len(labels), others), numbers)
         return drawn + (drawn >= labels[:, None])
-
-
-def _checked(weights: Sequence[float] | Numbers, count: int) -> Numbers:
-    found = np.asarray(weights, dtype=np.float64)
-    if found.shape != (count,):
-        raise ValueError(
-            f"weights: of shape {found.shape}, expected one for each of {count} images"
-        )
-    wrong = found[~(np.isfinite(found) & (found > 0))]
-    if wrong.size:
-        raise ValueError(f"weights: {wrong[0]}; each must be a number above 0")
-    return found
 
 
 def _is_distributed() -> bool:
