@@ -13,6 +13,8 @@ import yaml
 from ferlit.cli import main
 from ferlit.data import ExpressionDataModule
 from ferlit.data.store import Store
+from ferlit.inference.demo.neighbours import training_rows
+from ferlit.inference.origin import Origin
 from ferlit.runs.checkpoints import read_checkpoint
 from ferlit.runs.people import Split, Training
 from ferlit.runs.seen import seen_among
@@ -147,6 +149,21 @@ def test_whom_a_network_has_seen_is_known_by_each_store(
     fold = alone.fold_of[known][0]
     assert main(["test", str(run), f"--data.store={again.folder}", f"--data.fold={fold}"]) == 1
     assert "trained or validated on" in capsys.readouterr().err
+
+
+def test_the_databases_of_a_union_are_known_one_by_one(run: Path) -> None:
+    origin = Origin.of(run / "checkpoints" / "best.ckpt")
+    assert origin.databases == ("jaffe", "kdef")
+    assert origin.database == "jaffe+kdef"
+
+
+def test_the_training_faces_of_each_store_are_known(run: Path, stores: list[Store]) -> None:
+    split = pd.read_csv(run / "split.csv", dtype=str)
+    for store in stores:
+        rows, is_known = training_rows(store, run / "checkpoints" / "best.ckpt")
+        is_own = (split["store"] == store.description.database) & (split["split"] == "train")
+        assert is_known
+        assert len(rows) == split.loc[is_own, "images"].astype(int).sum()
 
 
 def test_people_of_one_folder_are_not_those_of_another_of_the_union(tmp_path: Path) -> None:
