@@ -42,6 +42,7 @@ EXPRESSIONS = (
 SPLITS = ("train", "val", "test")
 SequenceRule = Literal["max", "mean"]  # how the images of a sequence vote
 SEQUENCE_RULES: tuple[SequenceRule, ...] = get_args(SequenceRule)
+STORE = "store"  # a column more, where several stores are taken as one: which the image is of
 COLUMNS = ("image", "expression", "identity", "sequence", "frame", "split", "landmarks")
 
 _ZEROS = re.compile(r"(?<![0-9])0+(?=[0-9])")

@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,7 +11,13 @@ import pandas as pd
 
 from ferlit.data.records import SequenceRule
 from ferlit.evaluation.comparison import SystemComparison, compare_systems
-from ferlit.evaluation.results import Evaluation, evaluate_images, evaluate_sequences, recognised
+from ferlit.evaluation.results import (
+    Evaluation,
+    by_store,
+    evaluate_images,
+    evaluate_sequences,
+    recognised,
+)
 
 
 @dataclass(frozen=True)
@@ -116,11 +122,13 @@ class SystemResults:
         runs: How many runs are finished.
         levels: "image" and perhaps "sequence": pooled over all folds and seeds that are finished.
         seeds: The same of each seed.
+        stores: The same as the levels of each store, where several are taken as one.
     """
 
     runs: int
     levels: Mapping[str, Evaluation]
     seeds: tuple[SeedResults, ...]
+    stores: Mapping[str, Mapping[str, Evaluation]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, runs: Sequence[TestedRun], folds: int) -> "SystemResults":
@@ -137,7 +145,12 @@ class SystemResults:
             SeedResults(seed, len(members), len(members) == folds, pool(members))
             for seed, members in by_seed.items()
         )
-        return cls(len(runs), pool(runs), tuple(seeds))
+        members: dict[str, list[TestedRun]] = {}
+        for run in runs:
+            for name, own in by_store(run.predictions).items():
+                members.setdefault(name, []).append(replace(run, predictions=own))
+        stores = {name: pool(own) for name, own in members.items()}
+        return cls(len(runs), pool(runs), tuple(seeds), stores)
 
     def over_seeds(self, level: str) -> Spread:
         """The accuracies of those seeds of which every fold is finished.
@@ -150,7 +163,12 @@ class SystemResults:
         """What ``results.json`` says of a system."""
         levels = {level: self._level(level) for level in ("image", "sequence")}
         seeds = [seed.to_dict() for seed in self.seeds]
-        return {"runs": self.runs, **levels, "seeds": seeds}
+        stores = {
+            name: {level: result.to_dict() for level, result in found.items()}
+            for name, found in self.stores.items()
+        }
+        of_stores = {"stores": stores} if stores else {}
+        return {"runs": self.runs, **levels, "seeds": seeds, **of_stores}
 
     def _level(self, level: str) -> dict[str, Any] | None:
         if level not in self.levels:
@@ -205,6 +223,16 @@ class PooledResults:
             "sequence" if has_sequences else "image",
             tuple(compare_systems(right)),
         )
+
+    @property
+    def of_stores(self) -> list[tuple[str, str, str, Evaluation]]:
+        """System, store, level and results, where several stores are taken as one."""
+        return [
+            (name, store, level, result)
+            for name, system in self.systems.items()
+            for store, levels in system.stores.items()
+            for level, result in levels.items()
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """``classes``, ``runs``, a ``summary`` by system and the paired ``comparisons``."""

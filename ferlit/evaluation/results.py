@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from ferlit.data.records import SequenceRule
+from ferlit.data.records import STORE, SequenceRule
 from ferlit.evaluation.metrics import sequence_predictions
 
 
@@ -109,6 +109,27 @@ def evaluate_sequences(
     """Results by sequence, or None where the images are stills."""
     votes = vote(predictions, classes, rule)
     return None if votes.empty else evaluate_images(votes, classes)
+
+
+def evaluate(
+    predictions: pd.DataFrame, classes: list[str], rule: SequenceRule
+) -> dict[str, Evaluation]:
+    """Results by level: "image" and, where there are sequences, "sequence"."""
+    results = {"image": evaluate_images(predictions, classes)}
+    by_sequence = evaluate_sequences(predictions, classes, rule)
+    return results if by_sequence is None else {**results, "sequence": by_sequence}
+
+
+def by_store(predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The predictions of each store, where several are taken as one; nothing of a single one.
+
+    >>> table = pd.DataFrame({"store": ["b", "a", "b"], "image": ["b/1", "a/1", "b/2"]})
+    >>> {name: len(own) for name, own in by_store(table).items()}
+    {'b': 2, 'a': 1}
+    """
+    if list(predictions)[:1] != [STORE]:
+        return {}
+    return {str(name): own for name, own in predictions.groupby(STORE, sort=False)}
 
 
 def vote(predictions: pd.DataFrame, classes: list[str], rule: SequenceRule) -> pd.DataFrame:

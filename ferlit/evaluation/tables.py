@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from ferlit.data.records import STORE
 from ferlit.evaluation.results import Evaluation
 from ferlit.files import whole_file, write_json
 from ferlit.runs.folder import CONFUSION, RESULTS, TESTED
@@ -20,26 +21,43 @@ def prediction_table(
 ) -> pd.DataFrame:
     """One row an image: who and what it shows, the predicted class, one probability a class.
 
+    Of several stores that are taken as one, the first column says which the image is of.
+
     Args:
         records: The n rows of the record table that were predicted.
         probabilities: (n, K).
         classes: Names of the K classes.
     """
-    table = records[["image", "identity", "sequence"]].reset_index(drop=True)
+    stores = [STORE] if STORE in records else []
+    table = records[[*stores, "image", "identity", "sequence"]].reset_index(drop=True)
     table["label"] = records["expression"].to_numpy()
     table["predicted"] = np.array(classes, dtype=object)[probabilities.argmax(axis=1)]
     table[classes] = probabilities
     return table
 
 
-def print_evaluation(results: Mapping[str, Evaluation], console: Console) -> None:
-    """The accuracies with their counts, and the confusion matrix of the last level."""
-    for level, result in results.items():
-        console.print(
-            f"{level} accuracy {result.accuracy:.1%} ({result.correct} of {result.total}), "
-            f"class mean {result.class_mean:.1%}, macro F1 {result.macro_f1:.3f}",
-            highlight=False,
-        )
+def print_evaluation(
+    results: Mapping[str, Evaluation],
+    console: Console,
+    stores: Mapping[str, Mapping[str, Evaluation]] | None = None,
+) -> None:
+    """The accuracies with their counts, and the confusion matrix of the last level.
+
+    Args:
+        results: By level.
+        console: Where to print.
+        stores: By store and level, where several are taken as one.
+    """
+    for name, levels in {"": results, **(stores or {})}.items():
+        for level, result in levels.items():
+            console.print(
+                (f"  {name}: " if name else "")
+                + f"{level} accuracy {result.accuracy:.1%} ({result.correct} of {result.total}), "
+                f"class mean {result.class_mean:.1%}, macro F1 {result.macro_f1:.3f}",
+                highlight=False,
+                markup=False,
+                soft_wrap=True,
+            )
     level, result = list(results.items())[-1]
     table = Table(title=f"confusion by {level} (rows actual, columns predicted)")
     table.add_column("")

@@ -78,12 +78,17 @@ class Origin:
 
     @property
     def database(self) -> str | None:
-        """What this run trained on."""
-        name = self.data.get("database")
-        if name is None and self.data.get("store") is not None:
-            path = Path(self.data["store"]) / DESCRIPTION
-            name = Description.read(path).database if path.is_file() else None
-        return None if name is None else str(name)
+        """What this run trained on; several stores' databases are joined by "+"."""
+        return "+".join(self._own_databases) or None
+
+    @property
+    def _own_databases(self) -> list[str]:
+        name, stores = self.data.get("database"), self.data.get("store")
+        if name is not None:
+            return [str(name)]
+        folders = stores if isinstance(stores, list) else [] if stores is None else [stores]
+        paths = [Path(folder) / DESCRIPTION for folder in folders]
+        return [Description.read(path).database for path in paths if path.is_file()]
 
     @property
     def fold(self) -> tuple[int, int] | None:
@@ -99,8 +104,7 @@ class Origin:
         names: list[str] = []
         current, seen = self, {self.checkpoint.resolve()}
         while True:
-            if current.database is not None:
-                names.append(current.database)
+            names += current._own_databases
             start = (current.config.get("model", {}).get("init_args") or {}).get("init_from")
             if start is None or Path(start).resolve() in seen:
                 break

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -57,7 +58,7 @@ def judged_faces(run: Run) -> NDArray[np.uint8]:
     rows = pd.Index(store.records["image"]).get_indexer(pd.Index(run.predictions["image"]))
     if (rows < 0).any():
         raise DataError(
-            f"{store.folder}: {(rows < 0).sum()} of the {len(rows)} faces that the run was tested "
+            f"{store.place}: {(rows < 0).sum()} of the {len(rows)} faces that the run was tested "
             f"on are not in this store, among them {run.predictions['image'][rows.argmin()]}"
         )
     return np.asarray(store.faces[rows])
@@ -119,10 +120,16 @@ def _key(run: Run) -> str:
         version("ferlit"),
         checksum(run.checkpoint),
         hashlib.sha256(probabilities.tobytes()).hexdigest(),
-        str((run.record.get("store") or {}).get("manifest_sha256")),
+        _data(run.record.get("store") or {}),
         str([run.data.get(name) for name in ("equalize", "fit_plane")]),
     )
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _data(store: Mapping[str, Any]) -> str:
+    if "stores" in store:
+        return str(store.get("content"))
+    return str(store.get("manifest_sha256"))
 
 
 def compute_features(run: Run, faces: NDArray[np.uint8]) -> Features:

@@ -10,19 +10,20 @@ import pandas as pd
 
 from ferlit.data.databases import DATABASES
 from ferlit.data.records import SequenceRule
-from ferlit.data.store import DESCRIPTION, Description, Store
+from ferlit.data.store import DESCRIPTION, Description, Store, StoreUnion, open_stores
 from ferlit.errors import DataError
 from ferlit.evaluation.pooling import TestedRun
 from ferlit.evaluation.results import evaluate_images
 from ferlit.runs.folder import (
     CONFIG,
     HISTORY,
-    OF_IMAGE,
     PREDICTED,
     RESULTS,
     SPLIT,
     TESTED,
     RunFolder,
+    class_columns,
+    store_folders,
 )
 
 _SPLIT = ["split", "identity", "images", "sequences"]
@@ -113,7 +114,7 @@ def read_run(run: RunFolder) -> Run:
     part = "test" if (folder / TESTED).is_file() else "val"
     table = TESTED if part == "test" else PREDICTED
     predictions = run.predictions(table)
-    classes = tuple(str(name) for name in predictions if name not in OF_IMAGE)
+    classes = tuple(class_columns(predictions))
     named = set(predictions["predicted"]) | (set(predictions["label"]) - {""})
     if len(classes) < 2 or not named <= set(classes):
         raise DataError(f"{table}: its labels and its columns of probabilities do not agree")
@@ -165,8 +166,8 @@ def system_of(model: dict[str, Any]) -> str:
     return f"{_BRANCHES.get(branches, branches or '2b')}_{_LOSSES.get(loss, loss)}"
 
 
-def find_store(config: dict[str, Any], record: dict[str, Any]) -> Store:
-    """The store that a run was made with.
+def find_store(config: dict[str, Any], record: dict[str, Any]) -> Store | StoreUnion:
+    """The store that a run was made with, or the several that it took as one.
 
     Args:
         config: ``config.yaml``.
@@ -175,10 +176,14 @@ def find_store(config: dict[str, Any], record: dict[str, Any]) -> Store:
     Raises:
         DataError: it is gone, or not where the run says.
     """
-    folder = (record.get("store") or {}).get("folder") or config["data"]["init_args"].get("store")
-    if not folder:
+    data = config["data"]["init_args"]
+    named = store_folders(record) or data.get("store")
+    if not named:
         raise DataError("the run does not say which store it used")
-    return Store.open(Path(folder))
+    folders = [Path(folder) for folder in ([named] if isinstance(named, str) else named)]
+    if len(folders) == 1:
+        return Store.open(folders[0])
+    return open_stores(folders, data.get("landmarks") or "auto")
 
 
 def read_history(run: RunFolder) -> pd.DataFrame:
@@ -221,7 +226,7 @@ def _compare_counts(run: RunFolder, predictions: pd.DataFrame, classes: list[str
         )
 
 
-def _validation_part(predictions: pd.DataFrame, store: Store) -> pd.DataFrame:
+def _validation_part(predictions: pd.DataFrame, store: Store | StoreUnion) -> pd.DataFrame:
     records = store.records
     judging = records.loc[(records["split"] == "val") & (records["expression"] != ""), "image"]
     kept = predictions[predictions["image"].isin(judging)].reset_index(drop=True)
@@ -233,9 +238,12 @@ def _validation_part(predictions: pd.DataFrame, store: Store) -> pd.DataFrame:
 def _database(config: dict[str, Any], record: dict[str, Any]) -> str:
     data = config["data"]["init_args"]
     name = (record.get("store") or {}).get("database") or data.get("database")
-    path = Path(data.get("store") or "") / DESCRIPTION
-    if not name and path.is_file():
-        name = Description.read(path).database
+    stores = data.get("store") or ""
+    paths = [
+        Path(each) / DESCRIPTION for each in (stores if isinstance(stores, list) else [stores])
+    ]
+    if not name and all(path.is_file() for path in paths):
+        name = "+".join(Description.read(path).database for path in paths)
     return str(name or "unknown")
 
 

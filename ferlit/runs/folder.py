@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from ferlit.configurations import read_config
+from ferlit.data.records import STORE
 from ferlit.errors import DataError
 from ferlit.files import write_json
 
@@ -125,22 +126,37 @@ class RunFolder:
         return self._table(CONFUSION, keep_default_na=False)
 
     def predictions(self, name: str = TESTED) -> pd.DataFrame:
-        """One row an image: `OF_IMAGE`, then the probability of each class.
+        """One row an image: `OF_IMAGE`, of several stores ``store``, the probability of each class.
 
         Args:
             name: The file: `TESTED` or `PREDICTED`.
         """
         path = self.path / name
-        classes = [name for name in read_table(path, OF_IMAGE, nrows=1) if name not in OF_IMAGE]
+        classes = class_columns(read_table(path, OF_IMAGE, nrows=1))
         # Python's float reads exactly what was written: a rounded probability could win another
         # vote.
         numbers = dict.fromkeys(classes, float)
-        texts = dict.fromkeys(OF_IMAGE, str)
+        texts = dict.fromkeys({*OF_IMAGE, STORE} - set(classes), str)
         return read_table(path, dtype=texts, converters=numbers, keep_default_na=False)
 
     def _table(self, name: str, **options: Any) -> pd.DataFrame:
         path = self.path / name
         return read_table(path, **options) if path.is_file() else pd.DataFrame()
+
+
+def class_columns(predictions: pd.DataFrame) -> list[str]:
+    """The classes of a table of predictions: all columns beside those that tell of the image.
+
+    A column ``store`` tells of it where it stands before them; a class may have that name.
+
+    >>> class_columns(pd.DataFrame(columns=["store", *OF_IMAGE, "anger", "fear"]))
+    ['anger', 'fear']
+    """
+    names = [str(name) for name in predictions]
+    before = names[: names.index(OF_IMAGE[-1])]
+    return [
+        name for name in names if name not in OF_IMAGE and (name != STORE or name not in before)
+    ]
 
 
 def read_table(path: Path, columns: Iterable[str] = (), **options: Any) -> pd.DataFrame:
@@ -162,6 +178,19 @@ def read_table(path: Path, columns: Iterable[str] = (), **options: Any) -> pd.Da
     if missing or table.empty:
         raise DataError(f"{path}: " + (f"no column {missing[0]}" if missing else "empty"))
     return table
+
+
+def store_folders(record: Mapping[str, Any]) -> list[str]:
+    """Where the store of a run lay, or its several did, as ``run.json`` says; nothing if not.
+
+    >>> store_folders({"store": {"folder": "a"}}), store_folders({})
+    (['a'], [])
+    >>> store_folders({"store": {"stores": [{"folder": "a"}, {"folder": "b"}]}})
+    ['a', 'b']
+    """
+    store = record.get("store") or {}
+    stores = store.get("stores") or [store]
+    return [str(each["folder"]) for each in stores if each.get("folder")]
 
 
 def now() -> str:

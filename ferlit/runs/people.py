@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from ferlit.data.loading.datamodule import ExpressionDataModule
-from ferlit.data.store import Store
+from ferlit.data.store import Store, StoreUnion
+from ferlit.data.store.people import show_the_same_people as show_the_same_people
 from ferlit.errors import DataError
 from ferlit.runs.checkpoints import read_checkpoint
 from ferlit.runs.folder import RunFolder
@@ -25,7 +26,6 @@ PEOPLE = "people"  # in a checkpoint
 PARTS = ("train", "val", "test")
 _NAMES = ("database", "fingerprint", "fold", "folds")
 _HASHED = ("persons", "images", "faces")
-_SAME_PEOPLE = {"ck48": "ckplus"}  # databases that show the people of another by the same names
 
 Hashes = NDArray[np.int64]
 
@@ -44,6 +44,7 @@ class Split:
         content: Of the store, see `ferlit.data.store.Store.content`; "" where it is not known.
         faces: Part -> hashes of the pixels, of faces that no other part has; empty where they are
             not known.
+        stores: Those of each store, by its own names, where several are taken as one.
     """
 
     database: str
@@ -54,6 +55,7 @@ class Split:
     images: Mapping[str, Hashes]
     content: str = ""
     faces: Mapping[str, Hashes] = field(default_factory=dict)
+    stores: "tuple[Split, ...]" = ()
 
     @classmethod
     def of(cls, data: ExpressionDataModule) -> "Split":
@@ -63,7 +65,7 @@ class Split:
     @classmethod
     def of_store(
         cls,
-        store: Store,
+        store: Store | StoreUnion,
         split: NDArray[np.str_] | None = None,
         fold: int | None = None,
         folds: int | None = None,
@@ -71,13 +73,19 @@ class Split:
         """That of the faces of a store.
 
         Args:
-            store: The store.
+            store: The store, or several as one.
             split: (n,) the part that each face is in; None for the official split.
             fold: Round of the cross-validation; None for the official split.
             folds: Number of rounds.
         """
         records, named = store.records, store.description
+        stores: tuple[Split, ...] = ()
         split = records["split"].to_numpy(str) if split is None else split
+        if isinstance(store, StoreUnion):
+            stores = tuple(
+                cls.of_store(member.store, split[member.rows], fold, folds)
+                for member in store.members
+            )
         is_of = {part: store.is_labelled & (split == part) for part in PARTS}
         rows = {part: records[chosen] for part, chosen in is_of.items()}
         faces = store.face_hashes
@@ -90,6 +98,7 @@ class Split:
             {part: hashes(table["image"]) for part, table in rows.items()},
             store.content,
             _of_one_part({part: faces[chosen] for part, chosen in is_of.items()}),
+            stores,
         )
 
     @classmethod
@@ -100,7 +109,8 @@ class Split:
             for name in _HASHED
         }
         known: dict[str, Any] = {name: content[name] for name in _NAMES}
-        return cls(**known, **hashed, content=content.get("content", ""))
+        stores = tuple(map(cls.read, content.get("stores", ())))
+        return cls(**known, **hashed, content=content.get("content", ""), stores=stores)
 
     def plain(self) -> dict[str, Any]:
         """For a checkpoint: what loads safely."""
@@ -108,7 +118,13 @@ class Split:
             name: {part: torch.from_numpy(values) for part, values in getattr(self, name).items()}
             for name in _HASHED
         }
-        return {name: getattr(self, name) for name in (*_NAMES, "content")} | hashed
+        stores = {"stores": [each.plain() for each in self.stores]} if self.stores else {}
+        return {name: getattr(self, name) for name in (*_NAMES, "content")} | hashed | stores
+
+    @property
+    def parts(self) -> "tuple[Split, ...]":
+        """That of each store, by its own names: of one alone itself."""
+        return self.stores or (self,)
 
     @property
     def title(self) -> str:
@@ -131,8 +147,10 @@ class Split:
 
     def is_same(self, other: "Split") -> bool:
         """Whether the same people and images are in the same parts, as far as both know."""
-        if self.database != other.database:
+        if self.database != other.database or len(self.stores) != len(other.stores):
             return False
+        if self.stores:
+            return all(a.is_same(b) for a, b in zip(self.stores, other.stores, strict=True))
         if self.images and other.images:
             return _same(self.persons, other.persons) and _same(self.images, other.images)
         if not any(map(len, self.persons.values())):  # neither images nor persons are known
@@ -214,15 +232,6 @@ def _same(one: Mapping[str, Hashes], other: Mapping[str, Hashes]) -> bool:
     return all(np.array_equal(one[part], other[part]) for part in PARTS)
 
 
-def show_the_same_people(database: str, other: str) -> bool:
-    """Whether two databases show the same people, by the same names.
-
-    >>> show_the_same_people("ck48", "ckplus"), show_the_same_people("jaffe", "ckplus")
-    (True, False)
-    """
-    return _SAME_PEOPLE.get(database, database) == _SAME_PEOPLE.get(other, other)
-
-
 def _from_folders(checkpoint: Path) -> Training:
     """What ``split.csv`` and ``run.json`` of a run say, and those of the runs before it."""
     splits: list[Split] = []
@@ -248,7 +257,7 @@ def _from_folders(checkpoint: Path) -> Training:
 def _written(run: RunFolder) -> Split | None:
     record = run.record()
     store = record.get("store")
-    if not isinstance(store, dict):
+    if not isinstance(store, dict) or "stores" in store:
         return None
     try:
         table = run.split()

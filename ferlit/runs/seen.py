@@ -1,6 +1,7 @@
 """Whether a network has seen those whom it is to be judged by."""
 
 import logging
+from collections.abc import Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -9,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferlit.data.loading.datamodule import ExpressionDataModule
-from ferlit.data.store import Store
+from ferlit.data.store import Store, StoreUnion
+from ferlit.data.store.people import is_anybodys
 from ferlit.errors import FerlitError
 from ferlit.runs.people import Hashes, Split, Training, hash_each
 
@@ -65,13 +67,16 @@ def count_seen(
 
 
 def seen_among(
-    training: Training, store: Store, rows: NDArray[np.int64], part: Literal["val", "test"]
+    training: Training,
+    store: Store | StoreUnion,
+    rows: NDArray[np.int64],
+    part: Literal["val", "test"],
 ) -> Seen:
     """Count those of some labelled faces of a store that a network has seen, see `count_seen`.
 
     Args:
         training: Whom it has seen.
-        store: The store.
+        store: The store, or several as one.
         rows: Of its record table.
         part: See `which_seen`.
     """
@@ -81,16 +86,40 @@ def seen_among(
 
 
 def which_seen(
-    training: Training, store: Store, rows: NDArray[np.int64], part: Literal["val", "test"]
+    training: Training,
+    store: Store | StoreUnion,
+    rows: NDArray[np.int64],
+    part: Literal["val", "test"],
 ) -> NDArray[np.bool_]:
     """Which of some labelled faces of a store a network has seen, see `count_seen`.
 
     Args:
         training: Whom it has seen.
-        store: The store.
+        store: The store, or several as one.
         rows: Of its record table.
         part: What they are to it: "test" counts whom it was trained or validated on, "val" whom it
             was trained on.
+    """
+    is_seen = np.zeros(len(rows), dtype=bool)
+    here = {member.store.content for member in store.members}
+    for member in store.members:
+        inside = np.isin(rows, np.arange(member.rows.start, member.rows.stop))
+        is_seen[inside] = _is_seen(training, member.store, rows[inside] - member.start, part, here)
+    return is_seen
+
+
+def _is_seen(
+    training: Training, store: Store, rows: NDArray[np.int64], part: str, here: Set[str]
+) -> NDArray[np.bool_]:
+    """Which faces of a store a network has seen.
+
+    Args:
+        training: Whom it has seen.
+        store: The store.
+        rows: Of its record table.
+        part: See `which_seen`.
+        here: What is in all stores that are taken as one with it. A person of another of them, of
+            a kind whose names tell nothing, is somebody else.
     """
     database = store.description.database
     records = store.records.iloc[rows]
@@ -98,9 +127,10 @@ def which_seen(
     is_named = (records["identity"] != "").to_numpy(bool)
     is_seen = np.zeros(len(rows), dtype=bool)
     faces = store.face_hashes[rows]
-    for split in training.splits:
+    for split in (each for whole in training.splits for each in whole.parts):
         is_seen |= _is_among(faces, split.faces, part)
-        if not split.shows_people_of(database):
+        is_other = split.content != store.content and split.content in here
+        if not split.shows_people_of(database) or (is_other and is_anybodys(database)):
             continue
         is_seen |= is_named & _is_among(persons, split.persons, part)
         if split.database == database:

@@ -434,3 +434,37 @@ def test_mistakes_are_named(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         IdentityTupleSampler(labels, identities, **options)  # type: ignore[arg-type]
+
+
+def test_weights_say_how_often_an_image_is_the_query() -> None:
+    labels, people = ["joy", "fear", "anger"] * 8, [i // 3 for i in range(24)]
+    weights = [1.0] * 12 + [2.5] * 12
+    planned = IdentityTupleSampler(
+        labels, people, positives=3, tuples_per_batch=5, weights=weights, seed=3
+    )
+    queries = [batch[start] for batch in planned for start in range(0, len(batch), 5)]
+    counts = np.bincount(queries, minlength=24)
+    assert (counts[:12] == 1).all()
+    assert sorted(counts[12:]) == [2] * 6 + [3] * 6
+    assert len(planned) == 9  # 42 queries
+    halves = [
+        IdentityTupleSampler(
+            labels,
+            people,
+            positives=3,
+            tuples_per_batch=5,
+            weights=weights,
+            seed=3,
+            num_replicas=2,
+            rank=rank,
+        )
+        for rank in (0, 1)
+    ]
+    found = [[b[s] for b in half for s in range(0, len(b), 5)] for half in halves]
+    assert [query for pair in zip(*found, strict=True) for query in pair] == queries
+
+
+@pytest.mark.parametrize("weights", [[1.0], [1.0] * 5 + [0.0], [1.0] * 5 + [float("inf")]])
+def test_weights_that_do_not_fit_are_refused(weights: list[float]) -> None:
+    with pytest.raises(ValueError, match="weights"):
+        IdentityTupleSampler(["joy", "fear"] * 3, [1, 1, 2, 2, 3, 3], weights=weights)

@@ -1,14 +1,11 @@
 """The data module of images; `ferlit.data.loading.tuples` adds the one of tuples."""
 
-import multiprocessing
-import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-import cv2
 import numpy as np
 import pandas as pd
 from lightning.pytorch import LightningDataModule
@@ -16,15 +13,18 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from ferlit.data.databases import Database, find_database
-from ferlit.data.folds import fold_splits, subject_folds
+from ferlit.data.folds import fold_splits
 from ferlit.data.loading.dataset import Batch, FaceDataset, whole
 from ferlit.data.loading.preprocessing import Preprocessing
 from ferlit.data.loading.samplers import BatchSampler, SeededBatches, ShardSampler, ShuffledBatches
 from ferlit.data.loading.source import cached_store, find_source
+from ferlit.data.loading.splitting import check_official_split, folds_of, split_table
 from ferlit.data.loading.transforms import Augmentation
+from ferlit.data.loading.weights import weigh_faces
+from ferlit.data.loading.workers import begin_worker
 from ferlit.data.preparation import prepare_store
 from ferlit.data.records import SequenceRule, recordings
-from ferlit.data.store import DESCRIPTION, Description, Store
+from ferlit.data.store import DESCRIPTION, Description, Store, StoreUnion, open_stores
 from ferlit.errors import DataError, UsageError
 
 
@@ -35,13 +35,19 @@ class ExpressionDataModule(LightningDataModule):
     command is enough. The split is a round of the subject-independent cross-validation where
     ``fold`` is given, else the database's official one.
 
+    Several stores are taken as one (see `ferlit.data.store.StoreUnion`): each part of the official
+    split is that of all of them, or the folds go through the persons of all.
+
     Args:
         database: Name of the database; may be left out when ``store`` exists.
         root: Folder of the database.
-        store: Folder of the prepared store; None keeps it in the user's cache.
+        store: Folder of the prepared store; None keeps it in the user's cache. A list of folders
+            takes several stores, which must be there, as one.
         reader: Options of the database's reader (``ferlit prepare --help`` lists them).
         landmarks: "auto", "database", "mediapipe", "dlib" or "none" (see
-            `ferlit.data.preparation.landmarks.choose_landmarks`).
+            `ferlit.data.preparation.landmarks.choose_landmarks`). Of several stores that were
+            prepared by different ones it must be named by which a picture is registered for the
+            trained network.
         fold: Round of the cross-validation, from 0; None for the official split.
         folds: Number of rounds.
         batch_size: Images a batch (and process).
@@ -49,6 +55,11 @@ class ExpressionDataModule(LightningDataModule):
         num_workers: Processes that load images; 0 loads in the main process.
         seed: Fixes order and augmentation, together with the epoch.
         balanced: Show every class as often in training as any other: in tuples, as the queries'.
+        store_weights: How often a training face of each of several stores is shown in an epoch
+            (in tuples, as the query), in their order or by their names (``{ck48: 20, fer2013: 1}``;
+            a run lists them). An epoch has so many faces more or fewer; 0.5 shows half of the
+            faces, others each epoch. With ``balanced`` every class comes as often as any other and
+            the weights count within it. None shows each once.
         augment: How training faces are varied beside the random crop.
         equalize: Equalise the histogram (Sec. 5.1).
         fit_plane: Subtract the fitted plane of grey values (Sec. 5.1).
@@ -60,7 +71,7 @@ class ExpressionDataModule(LightningDataModule):
         self,
         database: str | None = None,
         root: Path | None = None,
-        store: Path | None = None,
+        store: list[Path] | Path | None = None,
         reader: dict[str, Any] | None = None,
         landmarks: str = "auto",
         fold: int | None = None,
@@ -74,11 +85,12 @@ class ExpressionDataModule(LightningDataModule):
         equalize: bool = True,
         fit_plane: bool = True,
         eval_crops: int = 1,
+        store_weights: list[float] | dict[str, float] | None = None,
     ) -> None:
         super().__init__()
         self.database = database
         self.root = root
-        self.store_folder = store
+        self.store_folder = _one_or_several(store)
         self.reader = reader or {}
         self.landmarks = landmarks
         self.fold = fold
@@ -88,6 +100,7 @@ class ExpressionDataModule(LightningDataModule):
         self.num_workers = num_workers
         self.seed = seed
         self.balanced = balanced
+        self.store_weights = store_weights
         self._preprocessing = Preprocessing(landmarks, equalize, fit_plane)
         self.train_transform = self._preprocessing.transform(train=True, augment=augment)
         self.eval_transform = self._preprocessing.transform(crops=eval_crops)
@@ -123,8 +136,8 @@ class ExpressionDataModule(LightningDataModule):
         return self.source.target_rule
 
     @property
-    def store_path(self) -> Path:
-        """Where the store is or will be."""
+    def store_path(self) -> Path | tuple[Path, ...]:
+        """Where the store is or will be, or the several are."""
         if self.store_folder is not None:
             return self.store_folder
         assert self.root is not None  # `source` has seen to it
@@ -137,11 +150,12 @@ class ExpressionDataModule(LightningDataModule):
             self._prepare()
 
     def _prepare(self) -> None:
-        if self.root is not None and self.database is not None:
+        path = self.store_path
+        if self.root is not None and self.database is not None and isinstance(path, Path):
             store = prepare_store(
                 find_database(self.database),
                 self.root,
-                self.store_path,
+                path,
                 options=self.reader,
                 landmarks=self.landmarks,
                 resume=True,
@@ -153,11 +167,11 @@ class ExpressionDataModule(LightningDataModule):
     def setup(self, stage: str) -> None:
         """Open the store and split it."""
         _ = self.source  # raises where no data are named
-        self.store = Store.open(self.store_path)
+        self.store: Store | StoreUnion = open_stores(self.store_path, self.landmarks)
         now = self.store.description
         if now.classes != tuple(self.classes) or self._prepared not in (None, now.fingerprint):
             raise DataError(
-                f"{self.store_path}: another process has made it from other files or settings "
+                f"{self.store.place}: another process has made it from other files or settings "
                 "meanwhile; give each its own --data.store"
             )
         records = self.store.records
@@ -165,19 +179,21 @@ class ExpressionDataModule(LightningDataModule):
         self.labels = np.array([numbers.get(name, -1) for name in records["expression"]], np.int64)
         self.sequences = recordings(records)
         if self.fold is not None:
-            self.fold_of = subject_folds(records, self.folds)
+            self.fold_of = folds_of(self.store, self.folds)
             self.split = fold_splits(self.fold_of, self.fold, self.folds)
         else:
             self.fold_of = np.full(len(records), -1)
             self.split = records["split"].to_numpy(str)
-            if not (self.split == "train").any():
-                raise UsageError(
-                    f"{self.source_name} has no official split; give the round of the "
-                    "cross-validation with --data.fold (from 0) and --data.folds"
-                )
+            check_official_split(self.store, self.source_name)
         if stage == "fit":
+            _ = self.weights  # raises where they do not fit
             for part in ("train", "val"):
                 self._rows(part, required=True)
+
+    @property
+    def weights(self) -> NDArray[np.float64] | None:
+        """(n,) how often each face is shown in an epoch, were it in training; None for once."""
+        return weigh_faces(self.store_weights, self.store, self.split == "train")
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -186,7 +202,8 @@ class ExpressionDataModule(LightningDataModule):
 
     @property
     def source_name(self) -> str:
-        return f"{self.store.description.database} (store {self.store.folder})"
+        several = "s" if isinstance(self.store, StoreUnion) else ""
+        return f"{self.store.description.database} (store{several} {self.store.place})"
 
     @property
     def has_test_data(self) -> bool:
@@ -194,27 +211,45 @@ class ExpressionDataModule(LightningDataModule):
         return len(self._rows("test")) > 0
 
     def summary(self) -> str:
-        """One line: where the faces are, how many, and how they are split."""
+        """Where the faces are, how many, and how they are split; of several stores a line each."""
         dropped = len(self.store.description.dropped)
         note = f", {dropped} dropped (see {DESCRIPTION})" if dropped else ""
-        parts = ", ".join(f"{part} {len(self._rows(part))}" for part in ("train", "val", "test"))
-        return f"{self.source_name}: {len(self.labels)} images{note}: {parts}"
+        line = f"{self.source_name}: {len(self.labels)} images{note}: {self._parts()}"
+        if not isinstance(self.store, StoreUnion):
+            return line
+        lines = [line, *self.store.summary()]
+        weights = self.weights
+        for member in self.store.members:
+            store, rows = member.store, member.rows
+            shown = "" if weights is None else f"; weight {weights[member.start]:g}"
+            lines.append(
+                f"  {member.name} ({store.place}): {len(store.records)} images: "
+                f"{self._parts(rows)}{shown}"
+            )
+        return "\n".join(lines)
+
+    def _parts(self, rows: slice = slice(None)) -> str:
+        counted = (self.split[rows])[self.labels[rows] >= 0]
+        return ", ".join(f"{part} {(counted == part).sum()}" for part in ("train", "val", "test"))
 
     def split_table(self) -> pd.DataFrame:
         """Which subjects (where they are known) are in which part, with counts of images."""
-        columns = {"split": self.split, "fold": self.fold_of}
-        table = self.store.records[["identity", "sequence"]].assign(**columns)
-        groups = table.groupby(["split", "fold", "identity"], as_index=False)
-        return groups.agg(images=("sequence", "size"), sequences=("sequence", "nunique"))
+        return split_table(self.store.records, self.split, self.fold_of)
 
     def class_shares(self) -> list[float]:
-        """K shares of the classes among the training images, by targets where there are some."""
+        """K shares of the classes among the training images that an epoch shows.
+
+        By targets where there are some.
+        """
         rows = self._rows("train", required=True)
+        weights = self._weights(rows)
         if self.store.targets is None:
-            counts = np.bincount(self.labels[rows], minlength=len(self.classes)).astype(np.float64)
+            labels = self.labels[rows]
+            counts = np.bincount(labels, weights, len(self.classes)).astype(np.float64)
         else:
             targets = self.store.targets[rows].astype(np.float64)
-            counts = (targets / targets.sum(1, keepdims=True)).sum(0)
+            shares = targets / targets.sum(1, keepdims=True)
+            counts = (shares if weights is None else weights[:, None] * shares).sum(0)
         return [float(share) for share in counts / counts.sum()]
 
     def train_dataloader(self) -> DataLoader[Batch]:
@@ -269,7 +304,12 @@ class ExpressionDataModule(LightningDataModule):
             rank=self._rank,
             num_replicas=self._num_replicas,
             balance=self.labels[rows] if self.balanced else None,
+            weights=self._weights(rows),
         )
+
+    def _weights(self, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
+        weights = self.weights
+        return None if weights is None else weights[rows]
 
     def _rows(self, part: str, *, required: bool = False) -> NDArray[np.int64]:
         """The labelled rows of a part of the split."""
@@ -292,7 +332,7 @@ class ExpressionDataModule(LightningDataModule):
     def _loader_options(self) -> dict[str, Any]:
         return {
             "num_workers": self.num_workers,
-            "worker_init_fn": _begin_worker,
+            "worker_init_fn": begin_worker,
             "collate_fn": whole,
         }
 
@@ -314,16 +354,9 @@ class ExpressionDataModule(LightningDataModule):
         return self.trainer.world_size if self.trainer else 1
 
 
-def _begin_worker(_: int) -> None:
-    """Workers are processes already: OpenCV's own threads would only get in their way."""
-    cv2.setNumThreads(0)
-    sys.excepthook = _unless_orphaned
-
-
-def _unless_orphaned(
-    kind: type[BaseException], error: BaseException, trace: TracebackType | None
-) -> None:
-    """A worker whose main process was killed has lost a connection, and tells nobody of it."""
-    main = multiprocessing.parent_process()
-    if main is None or main.is_alive():
-        sys.__excepthook__(kind, error, trace)
+def _one_or_several(store: Path | Sequence[Path] | None) -> Path | tuple[Path, ...] | None:
+    if store is None or isinstance(store, str | Path):
+        return store
+    if not store:
+        raise UsageError("--data.store []: an empty list; name a store, or several")
+    return store[0] if len(store) == 1 else tuple(store)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ferlit.data.loading.transforms import FaceTransform
+from ferlit.data.store.joined import JoinedFaces
 
 
 class Batch(NamedTuple):
@@ -40,7 +41,7 @@ class FaceDataset(Dataset[Batch]):
     """Some rows of a store, transformed: whole batches, as a loader asks for them.
 
     Args:
-        faces: (n, 60, 60) all faces of the store.
+        faces: (n, 60, 60) all faces of the store, or of several.
         labels: (n,) class numbers of all faces.
         sequences: (n,) sequence numbers of all faces.
         rows: The rows that this dataset has.
@@ -52,7 +53,7 @@ class FaceDataset(Dataset[Batch]):
 
     def __init__(
         self,
-        faces: NDArray[np.uint8],
+        faces: NDArray[np.uint8] | JoinedFaces,
         labels: NDArray[np.int64],
         sequences: NDArray[np.int64],
         rows: NDArray[np.int64],

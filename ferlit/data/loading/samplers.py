@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Sampler, SequentialSampler
 
 from ferlit.errors import UsageError
-from nmloss.random_indices import balanced_order
+from nmloss.random_indices import balanced_order, weighted_order, weighted_total
 
 
 class BatchSampler(Protocol):
@@ -37,6 +37,8 @@ class ShuffledBatches:
         num_replicas: Number of processes.
         balance: (count,) class numbers; every class then comes as often as any other, the images of
             a rare one several times an epoch. None takes every image once.
+        weights: (count,) how often each image comes in an epoch, see
+            `nmloss.random_indices.weighted_order`; with ``balance`` beside others of its class.
 
     Raises:
         DataError: there are fewer images than processes.
@@ -55,14 +57,16 @@ class ShuffledBatches:
         rank: int = 0,
         num_replicas: int = 1,
         balance: NDArray[np.int64] | None = None,
+        weights: NDArray[np.float64] | None = None,
     ) -> None:
-        _check_shares(count, num_replicas)
-        self.count = count
+        self.count = count if weights is None else weighted_total(weights)
+        _check_shares(self.count, num_replicas)
         self.batch_size = batch_size
         self.seed = seed
         self.rank = rank
         self.num_replicas = num_replicas
         self.balance = balance
+        self.weights = weights
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -74,7 +78,9 @@ class ShuffledBatches:
 
     def __iter__(self) -> Iterator[list[int]]:
         rng = np.random.default_rng((self.seed, self.epoch))
-        if self.balance is None:
+        if self.weights is not None:
+            order = weighted_order(self.weights, rng, self.balance)
+        elif self.balance is None:
             order = rng.permutation(self.count)
         else:
             order = balanced_order(self.balance, rng)

@@ -36,6 +36,10 @@ class TupleDataModule(ExpressionDataModule):
     Every training image is the query of one tuple an epoch: M images of its expression (itself and
     M-1 of other people), then N images of the other expressions, its own where there are some.
 
+    Of several stores, tuples are drawn from all together, as expressions are the same by name: the
+    other people, and those who stand in where the query's own images lack an expression, may be of
+    another store than the query.
+
     Args:
         positives: M, the query included.
         negatives: N; None for one per other expression.
@@ -74,12 +78,15 @@ class TupleDataModule(ExpressionDataModule):
                 "data.batch_size=%d is not used: a batch has data.tuples_per_batch=%d tuples",
                 *(self.batch_size, self.tuples_per_batch),
             )
-        if stage == "fit" and (self.store.records["identity"] == "").any():
-            raise DataError(
-                f"{self.source_name} does not name the persons, and tuples need them; "
-                f"find them with `ferlit identities --store {self.store.folder}`, or "
-                "train with the softmax loss (--config systems/softmax.yaml)"
-            )
+        for member in self.store.members if stage == "fit" else ():
+            store = member.store
+            if (store.records["identity"] == "").any():
+                raise DataError(
+                    f"{store.description.database} (store {store.folder}) does not name the "
+                    "persons, and tuples need them; find them with `ferlit identities --store "
+                    f"{store.folder}`, or train with the softmax loss (--config "
+                    "systems/softmax.yaml)"
+                )
 
     @property
     def tuple_size(self) -> tuple[int, int]:
@@ -97,5 +104,6 @@ class TupleDataModule(ExpressionDataModule):
             rank=self._rank,
             seed=self.seed,
             balanced=self.balanced,
+            weights=self._weights(rows),
         )
         return self.sampler

@@ -5,10 +5,22 @@ for face i) and ``store.json`` (database, classes, how it was made, what was dro
 ``targets.npy`` (n x K float32), what several people saw in the faces. Beside them, for people:
 ``report.json``, ``contact_sheet.png`` and the checksums ``manifest.sha256``, which an opening
 compares. Where the database does not name the persons, ``ferlit identities`` adds
-``identities.csv``.
+``identities.csv``. Several stores are opened as one by `ferlit.data.store.union`.
 """
 
 from ferlit.data.store.description import DESCRIPTION, Description, find_description
-from ferlit.data.store.store import FACES, RECORDS, TARGETS, Store
+from ferlit.data.store.store import FACES, RECORDS, TARGETS, Member, Store
+from ferlit.data.store.union import StoreUnion, open_stores
 
-__all__ = ["DESCRIPTION", "FACES", "RECORDS", "TARGETS", "Description", "Store", "find_description"]
+__all__ = [
+    "DESCRIPTION",
+    "FACES",
+    "RECORDS",
+    "TARGETS",
+    "Description",
+    "Member",
+    "Store",
+    "StoreUnion",
+    "find_description",
+    "open_stores",
+]

@@ -3,11 +3,11 @@
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,25 @@ from ferlit.data.store.replacing import read_steadily
 from ferlit.errors import DataError
 
 FACES, RECORDS, TARGETS = "faces.npy", "records.csv", "targets.npy"
+
+
+class Member(NamedTuple):
+    """A store among those whose rows are counted together.
+
+    Args:
+        name: What it is called there.
+        store: The store.
+        start: Where its rows begin.
+    """
+
+    name: str
+    store: "Store"
+    start: int
+
+    @property
+    def rows(self) -> slice:
+        """Its rows among all."""
+        return slice(self.start, self.start + len(self.store.records))
 
 
 @dataclass(frozen=True)
@@ -93,6 +112,16 @@ class Store:
             records = with_identities(records, folder / IDENTITIES)
             digests = {**digests, IDENTITIES: checksum(folder / IDENTITIES)}
         return cls(folder, description, records, faces, targets, digests)
+
+    @property
+    def place(self) -> str:
+        """Where it lies, for people."""
+        return str(self.folder)
+
+    @property
+    def members(self) -> Iterable[Member]:
+        """Itself alone: a `ferlit.data.store.union.StoreUnion` has several."""
+        return (Member(self.description.database, self, 0),)
 
     @cached_property
     def content(self) -> str:

@@ -139,7 +139,8 @@ def training_rows(store: Store, checkpoint: Path) -> tuple[NDArray[np.int64], bo
     """
     records = store.records
     is_labelled = (records["expression"] != "").to_numpy()
-    known = Training.read(checkpoint).splits if checkpoint.is_file() else ()
+    splits = Training.read(checkpoint).splits if checkpoint.is_file() else ()
+    known = [part for split in splits for part in split.parts]
     own = [split for split in known if split.database == store.description.database]
     images = [split.images["train"] for split in own if split.images]
     if known and all(split.images for split in known):

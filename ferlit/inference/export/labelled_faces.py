@@ -86,7 +86,7 @@ class LabelledFaces:
         """
         rows = self.rows("train")
         if len(rows) == 0:
-            raise DataError(f"{self.store.folder}: it has no labelled training faces")
+            raise DataError(f"{self.store.place}: it has no labelled training faces")
         chosen = np.unique(np.linspace(0, len(rows) - 1, count).round().astype(np.int64))
         return self.inputs(rows[chosen])
 

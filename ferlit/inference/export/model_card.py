@@ -76,9 +76,11 @@ def model_card(
 def _data(origin: Origin) -> str:
     if not origin.databases:
         return "Not known: the checkpoint was exported without the folder of its run."
-    lines = [f"Trained on `{origin.databases[0]}`."]
-    if origin.databases[1:]:
-        earlier = ", ".join(f"`{name}`" for name in origin.databases[1:])
+    own = (origin.database or origin.databases[0]).split("+")
+    lines = [f"Trained on {' and '.join(f'`{name}`' for name in own)}."]
+    others = [name for name in origin.databases if name not in own]
+    if others:
+        earlier = ", ".join(f"`{name}`" for name in others)
         lines[0] += f" Its first weights come from a network that was trained on {earlier}."
     if origin.fold is not None:
         fold, folds = origin.fold

@@ -9,6 +9,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from ferlit.data.loading.datamodule import ExpressionDataModule
+from ferlit.data.store import Store
 from ferlit.data.store.manifest import MANIFEST, checksum
 from ferlit.runs.environment import describe_environment, device_names
 from ferlit.runs.folder import now
@@ -50,7 +51,10 @@ class RecordRun(Callback):
         if isinstance(trainer.logger, WandbRunLogger):
             trainer.logger.log_config({"run": content})
             if isinstance(data, ExpressionDataModule):
-                trainer.logger.log_store(data.store.folder)
+                for member in data.store.members:
+                    is_alone = isinstance(data.store, Store)
+                    key = "store" if is_alone else f"store_{member.name}"
+                    trainer.logger.log_store(member.store.folder, key)
 
     def state_dict(self) -> dict[str, Any]:
         return {"seconds": self._earlier + time.time() - self._clock}
@@ -102,20 +106,46 @@ def _seeds_and_data(data: Any) -> dict[str, Any]:
     seeds = {"seed_everything": None if seed is None else int(seed)}
     if not isinstance(data, ExpressionDataModule):
         return {"seeds": seeds}
-    store, (fold, folds) = data.store, _fold(data)
-    manifest = store.folder / MANIFEST
+    fold, folds = _fold(data)
     return {
         "seeds": seeds | {"data": data.seed},
         "fold": fold,
         "folds": folds,
-        "store": {
-            "folder": str(store.folder.resolve()),
-            "database": store.description.database,
-            "images": len(store.records),
-            "fingerprint": store.description.fingerprint,
-            "content": store.content,
-            "manifest_sha256": checksum(manifest) if manifest.is_file() else None,
-        },
+        "store": _store(data),
+    }
+
+
+def _store(data: ExpressionDataModule) -> dict[str, Any]:
+    """What the faces are from: a store, or several with the weight and the faces of each."""
+    store = data.store
+    if isinstance(store, Store):
+        return _one_store(store)
+    weights = data.weights
+    stores = []
+    for member in store.members:
+        weight = 1.0 if weights is None else float(weights[member.start])
+        lost = int(store.left_out[member.rows].sum()) if data.fold is None else 0
+        own = {"name": member.name, "weight": weight, "left_out_of_official_split": lost}
+        stores.append(own | _one_store(member.store))
+    return {
+        "database": store.description.database,
+        "images": len(store.records),
+        "fingerprint": store.description.fingerprint,
+        "content": store.content,
+        "images_in_several": int(store.again.sum()),
+        "stores": stores,
+    }
+
+
+def _one_store(store: Store) -> dict[str, Any]:
+    manifest = store.folder / MANIFEST
+    return {
+        "folder": str(store.folder.resolve()),
+        "database": store.description.database,
+        "images": len(store.records),
+        "fingerprint": store.description.fingerprint,
+        "content": store.content,
+        "manifest_sha256": checksum(manifest) if manifest.is_file() else None,
     }
 
 

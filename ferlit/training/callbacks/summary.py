@@ -9,7 +9,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from rich.console import Console
 
 from ferlit.data.loading.datamodule import ExpressionDataModule
-from ferlit.evaluation.results import evaluate_images, evaluate_sequences
+from ferlit.evaluation.results import by_store, evaluate
 from ferlit.evaluation.tables import prediction_table, print_evaluation, write_evaluation
 from ferlit.files import whole_file
 from ferlit.runs.folder import PREDICTED, SPLIT, RunFolder
@@ -110,14 +110,20 @@ class WriteResults(Callback):
                 soft_wrap=True,
             )
             return
-        results = {"image": evaluate_images(predictions, classes)}
-        by_sequence = evaluate_sequences(predictions, classes, data.sequence_rule)
-        if by_sequence is not None:
-            results["sequence"] = by_sequence
-        print_evaluation(results, self.console)
+        results = evaluate(predictions, classes, data.sequence_rule)
+        stores = {
+            name: evaluate(own, classes, data.sequence_rule)
+            for name, own in by_store(predictions).items()
+        }
+        print_evaluation(results, self.console, stores)
         part = "val" if trainer.state.fn == TrainerFn.VALIDATING else "test"
         total = int(((data.split == part) & (data.labels >= 0)).sum())
         limits = {"limited": {"images": len(predictions), "of": total}}
         says = self.says | (limits if len(predictions) < total else {})
+        if stores:
+            says["stores"] = {
+                name: {level: result.to_dict() for level, result in levels.items()}
+                for name, levels in stores.items()
+            }
         write_evaluation(results, predictions, folder, says)
         self.console.print(f"results: {folder}", highlight=False, markup=False, soft_wrap=True)

@@ -1,5 +1,6 @@
 """``ferlit crossval``: systems x seeds x folds, each fit a process of its own."""
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -51,9 +52,10 @@ def main(command: str, options: list[str]) -> None:
     }
     check_checkpoints(command, configs)
     store = prepare(configs[next(iter(overlays))])
+    named = store if isinstance(store, str) else json.dumps(store)
     for system, config in configs.items():  # so that no two fits prepare at the same time
-        config["data"]["init_args"].update(root=None, store=str(store))
-        options_of[system] += ["--data.root=null", f"--data.store={store}"]
+        config["data"]["init_args"].update(root=None, store=store)
+        options_of[system] += ["--data.root=null", f"--data.store={named}"]
     rounds = same_rounds(configs)
     check_starts(configs)
     settings = Settings(

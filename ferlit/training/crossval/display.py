@@ -144,6 +144,14 @@ def print_results(rounds: Rounds, results: PooledResults, console: Console) -> N
         cells = [cell for level in ("image", "sequence") for cell in _cells(system, level)]
         table.add_row(name, *cells)
     console.print(table)
+    for system_name, store, level, result in results.of_stores:
+        console.print(
+            f"{system_name} on {store}, by {level}: {100 * result.accuracy:.1f} "
+            f"{result.correct}/{result.total}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
     pairs = len(results.comparisons)
     for comparison in results.comparisons:
         first, second = comparison.systems

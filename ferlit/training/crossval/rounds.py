@@ -1,5 +1,6 @@
 """The data of a cross-validation: prepared once, split into rounds."""
 
+import copy
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -59,11 +60,12 @@ class Rounds:
     content: str
 
 
-def prepare(config: Mapping[str, Any]) -> Path:
-    """Prepare the database of a configuration; where its store is."""
+def prepare(config: Mapping[str, Any]) -> str | list[str]:
+    """Prepare the database of a configuration; where its store is, or its several are."""
     data = data_module(config)
     data.prepare_data()
-    return data.store_path
+    path = data.store_path
+    return str(path) if isinstance(path, Path) else [str(each) for each in path]
 
 
 def split_rounds(config: Mapping[str, Any]) -> Rounds:
@@ -174,7 +176,8 @@ def data_module(config: Mapping[str, Any]) -> ExpressionDataModule:
     """
     parser = jsonargparse.ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(LightningDataModule, "data")
-    parsed = parser.parse_object({"data": config["data"]})
+    # A copy: the parser makes paths of the texts of a list in their place.
+    parsed = parser.parse_object({"data": copy.deepcopy(config["data"])})
     data = parser.instantiate_classes(parsed).data
     if not isinstance(data, ExpressionDataModule):
         raise UsageError(

@@ -10,6 +10,7 @@ from typing import Any
 
 from ferlit.data.loading.datamodule import ExpressionDataModule
 from ferlit.data.loading.preprocessing import PREPROCESSING
+from ferlit.data.store import Store, StoreUnion
 from ferlit.data.store.manifest import checksum
 from ferlit.errors import DataError, FerlitError, UsageError
 from ferlit.runs.folder import BEST, EVALUATIONS, RunFolder
@@ -57,17 +58,12 @@ class Plan:
             data: After its setup.
             seen: Who of the data the network has seen.
         """
-        store, changed = data.store.description, self.changed
+        changed = self.changed
         return {
             "command": self.command,
             "checkpoint": str(self.checkpoint.absolute()),
             "checkpoint_sha256": checksum(self.checkpoint),
-            "store": {
-                "folder": str(data.store.folder.resolve()),
-                "database": store.database,
-                "fingerprint": store.fingerprint,
-                "content": data.store.content,
-            },
+            "store": _store(data.store),
             "split": Split.of(data).title,
             "settings": self._settings(),
             "changed": {c.name: {"training": c.old, "here": c.new} for c in changed},
@@ -85,7 +81,7 @@ class Plan:
         if self._is_of_the_run(data) and run is not None:
             return run.path
         what = {key: value for key, value in says.items() if key != "checkpoint"}
-        what["store"] = {**says["store"], "folder": None}
+        what["store"] = _unplaced(says["store"])
         digest = hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode())
         split = Split.of(data)
         for parts in (split.persons, split.images):
@@ -119,6 +115,27 @@ class Plan:
         is_same_store = store.get("fingerprint") == data.store.description.fingerprint
         is_same_store &= store.get("content", data.store.content) == data.store.content
         return is_same_store and not self.changed
+
+
+def _store(store: Store | StoreUnion) -> dict[str, Any]:
+    """What ``metrics.json`` says of the data: of several stores together, and of each."""
+    known = store.description
+    said = {
+        "database": known.database,
+        "fingerprint": known.fingerprint,
+        "content": store.content,
+    }
+    if isinstance(store, Store):
+        return {"folder": str(store.folder.resolve()), **said}
+    stores = [{"name": member.name, **_store(member.store)} for member in store.members]
+    return {**said, "stores": stores}
+
+
+def _unplaced(store: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the folders, which say nothing of what is in them."""
+    if "stores" in store:
+        return {**store, "stores": [_unplaced(each) for each in store["stores"]]}
+    return {**store, "folder": None}
 
 
 def compare(

@@ -23,6 +23,7 @@ from ferlit.runs.folder import (
     SPLIT,
     WANDB,
     RunFolder,
+    store_folders,
 )
 from ferlit.training.fit.evaluating import is_of_system
 
@@ -131,8 +132,15 @@ def _find_data(config: dict[str, Any], record: Mapping[str, Any], given: Mapping
             options.update(database=None, reader=None, landmarks="auto")
         options.update({name: None for name in ("root", "store") if f"data.{name}" not in given})
         return
-    places = [str(options[name]) for name in ("root", "store") if options.get(name)]
-    store = (record.get("store") or {}).get("folder")
-    if store and Path(store).is_dir() and not all(Path(place).exists() for place in places):
-        logger.info("the data of the run: %s", store)
-        options.update(root=None, store=store, reader=None, landmarks="auto")
+    named = options.get("store") or []
+    stores = named if isinstance(named, list) else [named]
+    places = [str(place) for place in (options.get("root"), *stores) if place]
+    folders = store_folders(record)
+    if not folders or all(Path(place).exists() for place in places):
+        return
+    if all(Path(folder).is_dir() for folder in folders):
+        logger.info("the data of the run: %s", ", ".join(folders))
+        if len(folders) == 1:
+            options.update(root=None, store=folders[0], reader=None, landmarks="auto")
+        else:
+            options.update(store=folders)

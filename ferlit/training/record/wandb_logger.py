@@ -95,18 +95,23 @@ class WandbRunLogger(RunLogger):
         self.wandb.log_hyperparams(dict(config))
 
     @rank_zero_only
-    def log_store(self, folder: Path) -> None:
-        """Log what a prepared store holds: the counts of its report and its contact sheet."""
+    def log_store(self, folder: Path, key: str = "store") -> None:
+        """Log what a prepared store holds: the counts of its report and its contact sheet.
+
+        Args:
+            folder: The store.
+            key: What it is called there.
+        """
         import wandb
 
         try:
             report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
         except (OSError, ValueError):  # the report is for people; a store does without
             report = {}
-        self.log_config({"store": {key: report[key] for key in _COUNTS if key in report}})
+        self.log_config({key: {name: report[name] for name in _COUNTS if name in report}})
         if (folder / CONTACT_SHEET).is_file():
             sheet = wandb.Image(str(folder / CONTACT_SHEET), caption=str(folder))
-            self.wandb.experiment.log({"store/contact_sheet": sheet})
+            self.wandb.experiment.log({f"{key}/contact_sheet": sheet})
 
     @rank_zero_only
     def log_results(self, classes: list[str]) -> None:

@@ -1,6 +1,6 @@
 """Batches of tuples for datasets whose images have a second label, the identity."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -9,7 +9,16 @@ from torch.utils.data import Sampler
 
 from nmloss.arguments import flag, whole
 from nmloss.labels.values import Values, codes
-from nmloss.random_indices import Integers, Numbers, balanced_order, below, draw
+from nmloss.random_indices import (
+    Integers,
+    Numbers,
+    as_weights,
+    balanced_order,
+    below,
+    draw,
+    weighted_order,
+    weighted_total,
+)
 
 _CELLS_PER_BLOCK = 1 << 18  # 2 MB the array, so that memory stays flat over an epoch
 
@@ -64,6 +73,9 @@ class IdentityTupleSampler(Sampler[list[int]]):
         seed: Fixes order and draws, together with the epoch.
         balanced: Make every label as often the query's as any other: the images of a rare label are
             queries several times an epoch, of those of a frequent one only some, others each epoch.
+        weights: (n,) how often each image is the query in an epoch, above 0: 2 for twice, 0.5 for
+            every other epoch, by chance; with ``balanced`` beside the others of its label. None
+            for once each.
 
     Raises:
         ValueError: an argument is out of range, the lengths differ, there are fewer than two labels
@@ -92,6 +104,7 @@ class IdentityTupleSampler(Sampler[list[int]]):
         rank: int | None = None,
         seed: int = 0,
         balanced: bool = False,
+        weights: Sequence[float] | Numbers | None = None,
     ) -> None:
         label_names, label_codes = codes("labels", labels)
         identity_names, identity_codes = codes("identities", identities)
@@ -112,6 +125,8 @@ class IdentityTupleSampler(Sampler[list[int]]):
         self.drop_last = flag("drop_last", drop_last)
         self.seed = whole("seed", seed, 0)
         self.balanced = flag("balanced", balanced)
+        self._weights = None if weights is None else as_weights(weights, len(label_codes))
+        self._count = len(label_codes) if self._weights is None else weighted_total(self._weights)
         self.epoch = 0
         self.sources = NegativeSources()
         self._num_replicas = (
@@ -182,15 +197,19 @@ class IdentityTupleSampler(Sampler[list[int]]):
 
     def _queries_per_rank(self) -> int:
         if self.drop_last:
-            batches = len(self._keys) // (self.num_replicas * self.tuples_per_batch)
+            batches = self._count // (self.num_replicas * self.tuples_per_batch)
             return batches * self.tuples_per_batch
-        return -(-len(self._keys) // self.num_replicas)
+        return -(-self._count // self.num_replicas)
 
     def _queries(self) -> Integers:
         """The places of the queries of all ranks; rank r serves every n-th from the r-th."""
         order, rng = self._places, np.random.default_rng((self.seed, self.epoch))
-        if self.balanced:
-            chosen = balanced_order(self._keys[order] // self._num_identities, rng)
+        labels = self._keys[order] // self._num_identities if self.balanced else None
+        if self._weights is not None:
+            chosen = weighted_order(self._weights, rng, labels)
+            order = order[chosen if self.shuffle else np.sort(chosen)]
+        elif labels is not None:
+            chosen = balanced_order(labels, rng)
             order = order[chosen if self.shuffle else np.sort(chosen)]
         elif self.shuffle:
             order = rng.permutation(order)
