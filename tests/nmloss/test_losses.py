@@ -20,6 +20,9 @@ MODULES: dict[str, Callable[..., nn.Module]] = {
     "adaptive": lambda **pml: nmloss.AdaptiveNMTupleClustersLoss(D, **pml),
     "n_plus_one": nmloss.NPlusOneTupletLoss,
     "coupled": nmloss.CoupledClustersLoss,
+    "fixed, softened": lambda **pml: nmloss.NMTupleClustersLoss(sharpness=4, **pml),
+    "adaptive, softened": lambda **pml: nmloss.AdaptiveNMTupleClustersLoss(D, sharpness=2, **pml),
+    "coupled, softened": lambda **pml: nmloss.CoupledClustersLoss(sharpness=4, **pml),
 }
 all_losses = pytest.mark.parametrize("name", MODULES)
 
@@ -308,6 +311,10 @@ def test_tuple_indices_survive_pickling_and_copying() -> None:
             lambda: MODULES["fixed"]()(batch(), None, ([0.0], [1.0], [2.0])),
             "of torch.float32: needed are whole numbers",
         ),
+        (lambda: nmloss.NMTupleClustersLoss(sharpness=0), "sharpness=0: .* None for the hinge"),
+        (lambda: nmloss.CoupledClustersLoss(sharpness=-2.0), r"sharpness=-2.0: .* above 0"),
+        (lambda: MODULES["adaptive"](sharpness=math.inf), "sharpness=inf"),
+        (lambda: nmloss.NMTupleClustersLoss(sharpness="soft"), "sharpness='soft'"),
         (lambda: nmloss.AdaptiveNMTupleClustersLoss(0), "embedding_size=0"),
         (lambda: nmloss.AdaptiveNMTupleClustersLoss(8, rank=9), "rank=9"),
         (lambda: nmloss.AdaptiveNMTupleClustersLoss(8, convention="x"), "convention='x'"),
@@ -324,6 +331,45 @@ def test_tuple_indices_survive_pickling_and_copying() -> None:
 def test_mistakes_are_named(call: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("name", ["fixed", "adaptive", "coupled"])
+@pytest.mark.parametrize("form", ["layout", "4-tuple", "all pairs"])
+def test_the_hinge_is_the_limit_of_softened_ones(name: str, form: str) -> None:
+    """log(2) / k lies above a hinge at most, where it turns; and softening brings gradients."""
+    labels = torch.arange(Q * (M + N)) % 3
+    arguments = {
+        "layout": (None, tuple_indices(Q, M, N)),
+        "4-tuple": (None, tuple(tuple_indices(Q, M, N))),
+        "all pairs": (labels,),
+    }[form]
+    # Coupled clusters have as many hinges of a half each as positives.
+    hinges = {"fixed": 2, "adaptive": 1, "coupled": Q * (M + N) / 2}[name]
+    loss, gradient = value_and_gradient(MODULES[name](), batch(), *arguments)
+    above = [torch.tensor(torch.inf)]
+    for sharpness in (1.0, 10.0, 1e3, 1e6):
+        loss_fn = MODULES[name](sharpness=sharpness)
+        softened, of_softened = value_and_gradient(loss_fn, batch(), *arguments)
+        above.append(softened - loss)
+        assert -1e-12 <= above[-1] <= hinges * math.log(2) / sharpness + 1e-12
+        assert above[-1] <= above[-2]
+        if sharpness == 1:
+            assert not torch.allclose(of_softened, gradient, atol=1e-3)
+    torch.testing.assert_close(of_softened, gradient, atol=1e-6, rtol=1e-6)
+
+
+def test_a_hinge_at_rest_has_no_gradient_and_a_softened_one_has() -> None:
+    embeddings = torch.tensor([[1.0, 0.0], [1.0, 0.1], [-1.0, 0.0]])
+    indices = tuple_indices(1, 2, 1)
+    _, at_rest = value_and_gradient(nmloss.NMTupleClustersLoss(), embeddings, None, indices)
+    assert not at_rest.any()
+    loss_fn = nmloss.NMTupleClustersLoss(sharpness=4)
+    loss, gradient = value_and_gradient(loss_fn, embeddings, None, indices)
+    assert gradient.any()
+    near = squared = (1 - math.cos(math.atan(0.1))) / 2  # of either to their centre
+    far = 1 + (1 - squared) + 2 * math.cos(math.atan(0.1) / 2) ** 2
+    pull, push = (math.log1p(math.exp(4 * x)) / 4 for x in (near - 0.5, 1.5 - far))
+    assert loss.item() == pytest.approx(pull + push, abs=1e-6)
 
 
 @all_losses

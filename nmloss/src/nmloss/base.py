@@ -25,14 +25,15 @@ class TupleLoss(BaseMetricLossFunction):  # type: ignore[misc]
 
     mine_positives = False
     query_is_positive = True  # or else all distances are to the query
+    sharpness: float | None = None  # of the hinges; None: as they are
 
     @property
     def measure(self) -> Measure:
         """What the loss measures with."""
         return measure_of(self.distance)
 
-    def tuple_losses(self, tuples: Tuples) -> Tensor:
-        """(Q,) losses."""
+    def tuple_losses(self, tuples: Tuples, sharpness: float | None) -> Tensor:
+        """(Q,) losses, the hinges of the given sharpness."""
         raise NotImplementedError
 
     def __init__(self, **pml: Any) -> None:
@@ -113,7 +114,7 @@ class TupleLoss(BaseMetricLossFunction):  # type: ignore[misc]
                 ref_emb,
                 ref_labels,
             )
-            losses = self.tuple_losses(tuples)
+            losses = self.tuple_losses(tuples, self.sharpness)
         if self.collect_stats:
             self._record(tuples, losses)
         step = indices_tuple.tuple_size if is_laid_out else 1
@@ -148,8 +149,14 @@ class TupleLoss(BaseMetricLossFunction):  # type: ignore[misc]
         return zero + sum((weight.sum() * 0.0 for weight in self.parameters()), start=zero)
 
     def _record(self, tuples: Tuples, losses: Tensor) -> None:
-        """Shares of positives and of tuples, among the tuples that count."""
+        """Shares of positives and of tuples, among the tuples that count.
+
+        A softened hinge never rests: there, the tuples with a loss are those that would have one.
+        """
         members = tuples.positives
+        if self.sharpness is not None:
+            with torch.no_grad(), no_autocast(losses):
+                losses = self.tuple_losses(tuples, None)
         kept = equations.mined(tuples) if self.mine_positives else members.mask
         table = torch.stack(
             [

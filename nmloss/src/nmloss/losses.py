@@ -8,6 +8,19 @@ or `TupleIndices`: a batch laid out tuple after tuple, the fast way.
 Every loss takes PML's own keyword arguments: ``distance``, ``reducer``, ``embedding_regularizer``,
 ``embedding_reg_weight``, ``collect_stats``. The reducer sees one loss per tuple that counts, that
 is, one with a positive beside its query or a negative.
+
+All but the (N+1)-tuplet loss take a ``sharpness`` k: softplus(k x) / k in place of their hinges
+[x]+, which are its limit and the default (None). A hinge at rest leaves in the embedding what it is
+not asked to remove; a softened one always pulls. The fixed threshold on handwritten digits by
+made-up writers (four seeds; per cent; all but the last among other writers)::
+
+    k                       None     8     4     2
+    Recall@1                91.4  90.4  90.4  88.1
+    MAP@R                   68.1  71.8  73.1  68.5
+    nearest by same writer  71.2  66.1  58.4  54.0
+
+``positives_kept`` and ``tuples_with_loss`` (``collect_stats``) mean what they do without it: mining
+does not depend on it, and a tuple has a loss where one of its hinges would be active.
 """
 
 import math
@@ -18,7 +31,7 @@ from pytorch_metric_learning.distances import LpDistance
 from torch import Tensor, nn
 
 from nmloss import equations
-from nmloss.arguments import flag, number, whole
+from nmloss.arguments import flag, number, softened, whole
 from nmloss.base import TupleLoss
 from nmloss.distances import starting_map
 from nmloss.measures import LearnedMargin
@@ -37,10 +50,11 @@ class NMTupleClustersLoss(TupleLoss):
         margin: tau.
         mine_positives: Leave out positives that are farther from the centre than the nearest
             negative (Algorithm 1).
+        sharpness: k, see the module; of distances between 0 and 4.
         **pml: Keyword arguments of PML's losses.
 
     Raises:
-        ValueError: an argument is no number, or ``margin`` is negative.
+        ValueError: an argument is no number, ``margin`` is negative, or ``sharpness`` not above 0.
 
     >>> from nmloss import tuple_indices
     >>> loss_fn = NMTupleClustersLoss()
@@ -55,15 +69,19 @@ class NMTupleClustersLoss(TupleLoss):
         margin: float = 1.0,
         *,
         mine_positives: bool = True,
+        sharpness: float | None = None,
         **pml: Any,
     ) -> None:
         super().__init__(**pml)
         self.threshold = _setting("threshold", threshold)
         self.margin = _setting("margin", margin, is_signed=False)
         self.mine_positives = flag("mine_positives", mine_positives)
+        self.sharpness = softened(sharpness)
 
-    def tuple_losses(self, tuples: Tuples) -> Tensor:
-        return equations.fixed_threshold(tuples, self.threshold, self.margin, self.mine_positives)
+    def tuple_losses(self, tuples: Tuples, sharpness: float | None) -> Tensor:
+        return equations.fixed_threshold(
+            tuples, self.threshold, self.margin, self.mine_positives, sharpness
+        )
 
 
 class AdaptiveNMTupleClustersLoss(TupleLoss):
@@ -89,6 +107,8 @@ class AdaptiveNMTupleClustersLoss(TupleLoss):
             needs; "paper" has the sign that Eq. 8 prints.
         normalize_embeddings: Whether to normalise them.
         mine_positives: Leave out positives with a smaller H than the best negative's.
+        sharpness: k, see the module; of H, which changes twice as fast as the squared distance
+            at the start: k here is 2 k there.
         **pml: Keyword arguments of PML's losses; there is no ``distance``, it is learned.
 
     Raises:
@@ -111,6 +131,7 @@ class AdaptiveNMTupleClustersLoss(TupleLoss):
         convention: Literal["metric", "paper"] = "metric",
         normalize_embeddings: bool = True,
         mine_positives: bool = True,
+        sharpness: float | None = None,
         **pml: Any,
     ) -> None:
         if "distance" in pml:
@@ -123,6 +144,7 @@ class AdaptiveNMTupleClustersLoss(TupleLoss):
         self.embedding_size = whole("embedding_size", embedding_size, 1)
         self.sign = -1.0 if convention == "metric" else 1.0
         self.mine_positives = flag("mine_positives", mine_positives)
+        self.sharpness = softened(sharpness)
         start = math.sqrt(2) * number("scale", scale) * starting_map(embedding_size, rank)
         self.map_a = nn.Parameter(start.clone())
         self.map_b = nn.Parameter(start.clone())
@@ -134,12 +156,14 @@ class AdaptiveNMTupleClustersLoss(TupleLoss):
         weights = (self.map_a, self.map_b, self.linear, self.bias)
         return LearnedMargin(*weights, self.sign, self.distance.normalize_embeddings)
 
-    def tuple_losses(self, tuples: Tuples) -> Tensor:
-        return equations.adaptive_threshold(tuples, self.mine_positives)
+    def tuple_losses(self, tuples: Tuples, sharpness: float | None) -> Tensor:
+        return equations.adaptive_threshold(tuples, self.mine_positives, sharpness)
 
 
 class NPlusOneTupletLoss(TupleLoss):
     """The (N+1)-tuplet loss (Sohn 2016; Liu et al. 2017, Eq. 1), the mean over the positives.
+
+    It has no hinge to soften: log(1 + exp(x)) is one of sharpness 1.
 
     Args:
         margin: tau.
@@ -161,7 +185,7 @@ class NPlusOneTupletLoss(TupleLoss):
         super().__init__(**pml)
         self.margin = _setting("margin", margin, is_signed=False)
 
-    def tuple_losses(self, tuples: Tuples) -> Tensor:
+    def tuple_losses(self, tuples: Tuples, sharpness: float | None) -> Tensor:
         return equations.n_plus_one(tuples, self.margin)
 
 
@@ -172,10 +196,11 @@ class CoupledClustersLoss(TupleLoss):
 
     Args:
         margin: alpha.
+        sharpness: k, see the module; of distances between 0 and 4.
         **pml: Keyword arguments of PML's losses.
 
     Raises:
-        ValueError: ``margin`` is negative, or no number.
+        ValueError: ``margin`` is negative, or no number, or ``sharpness`` is not above 0.
 
     >>> from nmloss import tuple_indices
     >>> loss_fn = CoupledClustersLoss(margin=3.0)
@@ -184,12 +209,13 @@ class CoupledClustersLoss(TupleLoss):
     tensor(1.)
     """
 
-    def __init__(self, margin: float = 1.0, **pml: Any) -> None:
+    def __init__(self, margin: float = 1.0, *, sharpness: float | None = None, **pml: Any) -> None:
         super().__init__(**pml)
         self.margin = _setting("margin", margin, is_signed=False)
+        self.sharpness = softened(sharpness)
 
-    def tuple_losses(self, tuples: Tuples) -> Tensor:
-        return equations.coupled_clusters(tuples, self.margin)
+    def tuple_losses(self, tuples: Tuples, sharpness: float | None) -> Tensor:
+        return equations.coupled_clusters(tuples, self.margin, sharpness)
 
 
 def _setting(name: str, value: Any, *, is_signed: bool = True) -> Any:
