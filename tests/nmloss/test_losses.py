@@ -284,6 +284,83 @@ def test_the_adaptive_loss_trains_with_its_encoder() -> None:
     assert all(not torch.equal(start[name], value) for name, value in loss_fn.state_dict().items())
 
 
+def adam(encoder: nn.Module, loss_fn: Any, **options: Any) -> torch.optim.Optimizer:
+    groups = loss_fn.parameter_groups(lr=0.01, **options)
+    return torch.optim.Adam([{"params": encoder.parameters()}, *groups], lr=0.01)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.0, 1.0])
+def test_a_group_of_its_own_learns_at_the_given_share_of_the_rate(rate: float) -> None:
+    """Adam's first step is as long as the rate, whatever the gradient."""
+    encoder, loss_fn = nn.Linear(D, D).double(), MODULES["adaptive"]().double()
+    before = copy.deepcopy(nn.ModuleList([encoder, loss_fn]))
+    optimizer = adam(encoder, loss_fn, rate=rate, weight_decay=0.0)
+    loss_fn(encoder(batch()), None, tuple_indices(Q, M, N)).backward()
+    optimizer.step()
+    steps = [
+        max(float((a - b).abs().max().detach()) for a, b in zip(*pair, strict=True))
+        for pair in (
+            (encoder.parameters(), before[0].parameters()),
+            (loss_fn.parameters(), before[1].parameters()),
+        )
+    ]
+    assert steps == pytest.approx([0.01, 0.01 * rate], rel=1e-3)
+
+
+def test_a_group_holds_what_learns_and_takes_options() -> None:
+    assert nmloss.NMTupleClustersLoss().parameter_groups(lr=0.1) == []
+    distance = nmloss.MahalanobisDistance(D)
+    (group,) = nmloss.CoupledClustersLoss(distance=distance).parameter_groups(
+        0.1, 0.5, weight_decay=0.3
+    )
+    assert group["params"][0] is distance.map
+    assert (len(group["params"]), group["lr"], group["weight_decay"]) == (1, 0.05, 0.3)
+    (group,) = nmloss.AdaptiveNMTupleClustersLoss(D, learn="linear").parameter_groups(lr=0.1)
+    assert [weight.shape for weight in group["params"]] == [(D,), ()]
+    assert nmloss.AdaptiveNMTupleClustersLoss(D, learn="nothing").parameter_groups(lr=0.1) == []
+
+
+@pytest.mark.parametrize("convention", ["metric", "paper"])
+@pytest.mark.parametrize(
+    ("learn", "learned"),
+    [
+        ("all", {"map_a", "map_b", "linear", "bias"}),
+        ("linear", {"linear", "bias"}),
+        ("threshold", {"bias"}),
+        ("nothing", set()),
+    ],
+)
+@pytest.mark.parametrize("form", ["layout", "all pairs"])
+def test_what_does_not_learn_stays_and_changes_no_other_gradient(
+    learn: Any, learned: set[str], convention: Any, form: str
+) -> None:
+    arguments = {
+        "layout": (None, tuple_indices(Q, M, N)),
+        "all pairs": (torch.arange(Q * (M + N)) % 3,),
+    }[form]
+    full, less = (
+        nmloss.AdaptiveNMTupleClustersLoss(D, convention=convention, learn=kind)
+        for kind in ("all", learn)
+    )
+    state = {name: torch.randn_like(weight) for name, weight in full.state_dict().items()}
+    full.load_state_dict(state)
+    less.load_state_dict(state)  # the names are the same
+    expected = value_and_gradient(full, batch(torch.float32), *arguments)
+    for got, want in zip(
+        value_and_gradient(less, batch(torch.float32), *arguments), expected, strict=True
+    ):
+        torch.testing.assert_close(got, want)
+    others = dict(full.named_parameters())
+    for name, weight in less.named_parameters():
+        assert (weight.grad is not None) == (name in learned)
+        if weight.grad is not None:
+            torch.testing.assert_close(weight.grad, others[name].grad)
+    optimizer = torch.optim.SGD([*less.parameters(), torch.zeros(1)], lr=0.1, weight_decay=0.1)
+    optimizer.step()
+    for name, weight in less.named_parameters():
+        assert torch.equal(weight, state[name]) == (name not in learned)
+
+
 def test_tuple_indices_survive_pickling_and_copying() -> None:
     indices = tuple_indices(Q, M, N)
     for same in (pickle.loads(pickle.dumps(indices)), copy.deepcopy(indices)):
@@ -318,6 +395,10 @@ def test_tuple_indices_survive_pickling_and_copying() -> None:
         (lambda: nmloss.AdaptiveNMTupleClustersLoss(0), "embedding_size=0"),
         (lambda: nmloss.AdaptiveNMTupleClustersLoss(8, rank=9), "rank=9"),
         (lambda: nmloss.AdaptiveNMTupleClustersLoss(8, convention="x"), "convention='x'"),
+        (lambda: nmloss.AdaptiveNMTupleClustersLoss(8, learn="b"), "learn='b'; .* 'threshold'"),
+        (lambda: nmloss.AdaptiveNMTupleClustersLoss(8, learn=["all"]), r"learn=\['all'\]"),
+        (lambda: MODULES["adaptive"]().parameter_groups(lr=-1), "lr=-1"),
+        (lambda: MODULES["fixed"]().parameter_groups(lr=1, rate=math.nan), "rate=nan"),
         (lambda: MODULES["adaptive"](distance=distances.LpDistance()), "learns its own"),
         (lambda: MODULES["fixed"]()(batch()), "labels are needed"),
         (lambda: MODULES["fixed"]()(batch(), None, (1, 2)), "of length 2"),

@@ -9,7 +9,7 @@ from pytorch_metric_learning.reducers import ClassWeightedReducer, MeanReducer, 
 from torch import Tensor
 
 from nmloss import equations
-from nmloss.arguments import full_precision, no_autocast
+from nmloss.arguments import full_precision, no_autocast, number
 from nmloss.indices import TupleIndices
 from nmloss.labels.tensors import CLASSES, alike, check_references
 from nmloss.measures import Measure, measure_of
@@ -44,6 +44,32 @@ class TupleLoss(BaseMetricLossFunction):  # type: ignore[misc]
 
     def get_default_distance(self) -> LpDistance:
         return LpDistance(p=2, power=2)
+
+    def parameter_groups(
+        self, lr: float, rate: float = 0.1, **options: Any
+    ) -> list[dict[str, Any]]:
+        """The loss's own parameters for an optimiser, with a smaller learning rate of their own.
+
+        Args:
+            lr: The network's learning rate.
+            rate: That of the loss, as a share of the network's.
+            **options: More of the group, such as ``weight_decay=0.0``.
+
+        Returns:
+            One group of those that learn, or none where the loss has none.
+
+        Raises:
+            ValueError: ``lr`` or ``rate`` is negative, or no number.
+
+        >>> from nmloss import AdaptiveNMTupleClustersLoss
+        >>> encoder, loss_fn = torch.nn.Linear(64, 16), AdaptiveNMTupleClustersLoss(16)
+        >>> groups = [{"params": encoder.parameters()}, *loss_fn.parameter_groups(lr=1e-2)]
+        >>> [group["lr"] for group in torch.optim.Adam(groups, lr=1e-2).param_groups]
+        [0.01, 0.001]
+        """
+        own_rate = number("lr", lr, is_signed=False) * number("rate", rate, is_signed=False)
+        own = [weight for weight in self.parameters() if weight.requires_grad]
+        return [{"params": own, "lr": own_rate, **options}] if own else []
 
     def forward(
         self,

@@ -37,6 +37,14 @@ from nmloss.distances import starting_map
 from nmloss.measures import LearnedMargin
 from nmloss.tuples.tuples import Tuples
 
+Learn = Literal["all", "linear", "threshold", "nothing"]
+_LEARNED: dict[Learn, tuple[str, ...]] = {
+    "all": ("map_a", "map_b", "linear", "bias"),
+    "linear": ("linear", "bias"),
+    "threshold": ("bias",),
+    "nothing": (),
+}
+
 
 class NMTupleClustersLoss(TupleLoss):
     """The (N+M)-tuple clusters loss with a fixed threshold (Liu et al. 2017, Eq. 3).
@@ -94,9 +102,20 @@ class AdaptiveNMTupleClustersLoss(TupleLoss):
     of 1,000 tuples of random unit vectors (M = N = 6) all are active in 128 dimensions, and 99 % of
     the positives' and 94 % of the negatives' in 16.
 
-    The loss has parameters. Hand them to the optimiser, with weight decay or without::
+    The loss has parameters. Hand them to the optimiser, best at a smaller rate than the encoder's,
+    with weight decay or without::
 
-        torch.optim.Adam([*encoder.parameters(), *loss_fn.parameters()])
+        groups = [{"params": encoder.parameters()}, *loss_fn.parameter_groups(lr=1e-3, rate=0.1)]
+        torch.optim.Adam(groups, lr=1e-3)
+
+    Or let it learn less. On handwritten digits by made-up writers (four seeds; per cent; all but
+    the last among other writers; beside it the fixed threshold)::
+
+        learn                   all   all  linear  threshold  nothing  fixed
+        rate                      1   0.1       1          1        1
+        Recall@1               87.6  88.9    90.6       90.8     90.0   91.4
+        MAP@R                  61.1  65.5    68.1       67.8     68.0   68.1
+        nearest by same writer 78.2  74.8    76.5       74.0     72.2   71.2
 
     Args:
         embedding_size: D.
@@ -109,6 +128,8 @@ class AdaptiveNMTupleClustersLoss(TupleLoss):
         mine_positives: Leave out positives with a smaller H than the best negative's.
         sharpness: k, see the module; of H, which changes twice as fast as the squared distance
             at the start: k here is 2 k there.
+        learn: Which of L_A, L_B, c and b learn: "all", "linear" (c and b, the linear function
+            c.f + b), "threshold" (b alone) or "nothing"; the others stay as at the start.
         **pml: Keyword arguments of PML's losses; there is no ``distance``, it is learned.
 
     Raises:
@@ -132,6 +153,7 @@ class AdaptiveNMTupleClustersLoss(TupleLoss):
         normalize_embeddings: bool = True,
         mine_positives: bool = True,
         sharpness: float | None = None,
+        learn: Learn = "all",
         **pml: Any,
     ) -> None:
         if "distance" in pml:
@@ -141,6 +163,8 @@ class AdaptiveNMTupleClustersLoss(TupleLoss):
         super().__init__(distance=distance, **pml)
         if convention not in ("metric", "paper"):
             raise ValueError(f"convention={convention!r}; known are 'metric' and 'paper'")
+        if not isinstance(learn, str) or learn not in _LEARNED:
+            raise ValueError(f"learn={learn!r}; known are {', '.join(map(repr, _LEARNED))}")
         self.embedding_size = whole("embedding_size", embedding_size, 1)
         self.sign = -1.0 if convention == "metric" else 1.0
         self.mine_positives = flag("mine_positives", mine_positives)
@@ -150,6 +174,8 @@ class AdaptiveNMTupleClustersLoss(TupleLoss):
         self.map_b = nn.Parameter(start.clone())
         self.linear = nn.Parameter(torch.zeros(self.embedding_size))
         self.bias = nn.Parameter(torch.tensor(number("threshold", threshold)))
+        for name, weight in self.named_parameters(recurse=False):
+            weight.requires_grad_(name in _LEARNED[learn])
 
     @property
     def measure(self) -> LearnedMargin:
