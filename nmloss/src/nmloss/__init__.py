@@ -7,6 +7,7 @@ Recognition, CVPR Workshops 2017 (https://doi.org/10.1109/CVPRW.2017.79).
 from nmloss import functional
 from nmloss.cached_gradients import cached_backward
 from nmloss.distances import MahalanobisDistance
+from nmloss.identity_memory import IdentityMemory
 from nmloss.indices import MinedIndices, TupleIndices, tuple_indices
 from nmloss.losses import (
     AdaptiveNMTupleClustersLoss,
@@ -24,6 +25,7 @@ __all__ = [
     "CoupledClustersLoss",
     "CrossBatchMemory",
     "IdentityAwareMiner",
+    "IdentityMemory",
     "IdentityTupleSampler",
     "MahalanobisDistance",
     "MinedIndices",

@@ -201,6 +201,8 @@ class OnlinePositiveMiner(_Miner):
         ref_labels: Tensor,
         **options: Any,
     ) -> Pairs4:
+        if self.base is None and options:
+            raise ValueError(f"{', '.join(options)}: there is no base miner that takes them")
         if self.base is None:
             indices: Any = _pairs(*label_masks(labels, ref_labels))
         else:
