@@ -1,6 +1,5 @@
 """A memory of embeddings from batch to batch that keeps a second label: a person, a camera."""
 
-import inspect
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +9,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from nmloss.indices import index_pairs
-from nmloss.miners import IdentityAwareMiner
+from nmloss.miners import IdentityAwareMiner, takes
 from nmloss.wrappers import CrossBatchMemory
 
 
@@ -58,7 +57,7 @@ class IdentityMemory(CrossBatchMemory):
         **pml: Any,
     ) -> None:
         miner = IdentityAwareMiner() if miner is None else miner
-        if not _takes_identities(miner):
+        if not takes(miner, "identities"):
             name = type(miner).__name__
             raise ValueError(
                 f"miner={name}: it takes no identities; chain it to one that does: "
@@ -152,14 +151,6 @@ class IdentityMemory(CrossBatchMemory):
                 stacklevel=2,
             )
             self.reset_queue()
-
-
-def _takes_identities(miner: Any) -> bool:
-    call = miner.forward if isinstance(miner, torch.nn.Module) else miner
-    parameters = inspect.signature(call).parameters
-    return "identities" in parameters or any(
-        each.kind is each.VAR_KEYWORD for each in parameters.values()
-    )
 
 
 def _without_own(pairs: Any, own: Tensor) -> tuple[Tensor, ...]:
