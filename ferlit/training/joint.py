@@ -1,16 +1,22 @@
 """The LightningModule of the joint loss of the two branches (Liu et al. 2017, Secs. 4 and 5.2)."""
 
+import logging
+import math
 from collections.abc import Callable
 from typing import Any, Literal
 
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from ferlit.data.loading.datamodule import ExpressionDataModule
 from ferlit.data.loading.dataset import Batch
 from ferlit.errors import FerlitError, UsageError
 from ferlit.models import Output, TwoBranch
 from ferlit.training.modules import ExpressionModule
+from ferlit.training.rates import check_own_rate, with_own_rate
 from nmloss import tuple_indices
+
+logger = logging.getLogger(__name__)
 
 
 class JointModule(ExpressionModule):
@@ -26,6 +32,8 @@ class JointModule(ExpressionModule):
         softmax_on: "query" puts the softmax loss on the queries alone (the paper), "all" on every
             image of the tuples.
         branches: From (in_features, num_classes) to the branches.
+        loss_rate: Learning rate of the metric loss's own parameters, as a share of the network's;
+            1 trains all as one group.
         **module: The other arguments of `ExpressionModule`.
     """
 
@@ -36,6 +44,7 @@ class JointModule(ExpressionModule):
         alpha: float = 1.0,
         softmax_on: Literal["query", "all"] = "query",
         branches: Callable[[int, int], nn.Module] = TwoBranch,
+        loss_rate: float = 1.0,
         **module: Any,
     ) -> None:
         super().__init__(classes=classes, branches=branches, **module)
@@ -43,7 +52,10 @@ class JointModule(ExpressionModule):
             raise UsageError(f"softmax_on={softmax_on!r}; known are 'query' and 'all'")
         if self.mixup:
             raise UsageError(f"mixup={self.mixup}: tuples cannot be mixed; use ExpressionModule")
+        if not 0 <= loss_rate < math.inf:
+            raise UsageError(f"loss_rate={loss_rate}: a share of the learning rate, 0 or more")
         self.metric_loss = metric_loss
+        self.loss_rate = loss_rate
         self.alpha = alpha
         self.softmax_on = softmax_on
 
@@ -67,6 +79,39 @@ class JointModule(ExpressionModule):
         losses = {"loss": loss, "softmax": softmax, "metric": metric}
         self._log_training(losses, logits, label)
         return loss
+
+    def configure_optimizers(self) -> Any:
+        configured = super().configure_optimizers()
+        if self._has_own_rate() and isinstance(configured, dict):
+            check_own_rate(configured["optimizer"], self.loss_rate)
+        return configured
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """See that a fit goes on with as many learning rates as before."""
+        super().on_load_checkpoint(checkpoint)
+        path = self._trainer and self._trainer.training and self._trainer.ckpt_path
+        states = checkpoint.get("optimizer_states", [])
+        if path and self._has_own_rate() and any(len(each["param_groups"]) < 2 for each in states):
+            raise FerlitError(
+                f"{path} was trained with one learning rate for all; leave out loss_rate="
+                f"{self.loss_rate:g} to go on, or start a new run from its weights: "
+                f"--model.init_from {path}"
+            )
+
+    def _optimizer(self) -> Optimizer:
+        if self._has_own_rate():
+            return with_own_rate(self.optimizer, self, self._learned(), self.loss_rate)
+        if self.loss_rate != 1:
+            name = type(self.metric_loss).__name__
+            logger.warning("loss_rate=%g is not used: %s learns nothing", self.loss_rate, name)
+        return super()._optimizer()
+
+    def _has_own_rate(self) -> bool:
+        return self.loss_rate != 1 and bool(self._learned())
+
+    def _learned(self) -> list[nn.Parameter]:
+        """What the metric loss learns."""
+        return [weight for weight in self.metric_loss.parameters() if weight.requires_grad]
 
     def _shares(self, data: ExpressionDataModule) -> list[float] | None:
         # On all images of the tuples the classes come as the negatives are found.

@@ -256,13 +256,17 @@ class ExpressionModule(LightningModule):
             self._seen_before = Training.read(Path(path or ""), checkpoint)
 
     def configure_optimizers(self) -> Any:
-        optimizer = self.optimizer(self.parameters())
+        optimizer = self._optimizer()
         fuse(optimizer)
         if self.lr_scheduler is None:
             return optimizer
         schedule = self.lr_scheduler(optimizer)
         set_length(schedule, self.trainer.max_epochs)
         return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        optimizer: torch.optim.Optimizer = self.optimizer(self.parameters())
+        return optimizer
 
     def _softmax(self, image: Tensor) -> Tensor:
         probabilities: Tensor = self(image).float().softmax(1)

@@ -15,6 +15,9 @@ LOSSES: dict[str, Callable[[], nn.Module]] = {
     "adaptive": lambda: nmloss.AdaptiveNMTupleClustersLoss(D),
     "n_plus_one": nmloss.NPlusOneTupletLoss,
     "coupled": nmloss.CoupledClustersLoss,
+    "fixed, softened": lambda: nmloss.NMTupleClustersLoss(sharpness=4),
+    "adaptive, softened": lambda: nmloss.AdaptiveNMTupleClustersLoss(D, sharpness=2),
+    "coupled, softened": lambda: nmloss.CoupledClustersLoss(sharpness=4),
 }
 all_losses = pytest.mark.parametrize("name", LOSSES)
 FORMS = {
@@ -52,7 +55,7 @@ def test_one_graph_serves_all_batches_of_a_shape(name: str, form: str) -> None:
         torch.testing.assert_close(got, step(loss_fn, embeddings, *arguments))
 
 
-@pytest.mark.parametrize("name", ["fixed", "adaptive"])
+@pytest.mark.parametrize("name", ["fixed", "adaptive", "fixed, softened"])
 def test_the_default_compiler_gives_the_same(name: str) -> None:
     torch.manual_seed(0)
     loss_fn = LOSSES[name]()

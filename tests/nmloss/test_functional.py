@@ -11,6 +11,7 @@ from nmloss import functional
 
 Points = list[list[float]]
 SIZES = [(1, 1), (3, 2), (6, 6), (2, 5), (4, 0), (1, 0)]
+all_sharpnesses = pytest.mark.parametrize("k", [None, 0.5, 4.0])
 
 
 def squared(a: list[float], b: list[float]) -> float:
@@ -19,6 +20,11 @@ def squared(a: list[float], b: list[float]) -> float:
 
 def mean(points: Points) -> list[float]:
     return [sum(column) / len(points) for column in zip(*points, strict=True)]
+
+
+def hinge(x: float, sharpness: float | None) -> float:
+    """[x]+, or log(1 + exp(k x)) / k."""
+    return max(0, x) if sharpness is None else math.log1p(math.exp(sharpness * x)) / sharpness
 
 
 def mined(positives: Points, negatives: Points, far: Callable[..., float]) -> Points:
@@ -37,20 +43,30 @@ def mined(positives: Points, negatives: Points, far: Callable[..., float]) -> Po
 
 
 def loop_fixed(
-    positives: Points, negatives: Points, threshold: float, margin: float, mine: bool
+    positives: Points,
+    negatives: Points,
+    threshold: float,
+    margin: float,
+    mine: bool,
+    k: float | None,
 ) -> float:
     """Eq. 3."""
     kept = mined(positives, negatives, squared) if mine else positives
     center = mean(kept)
-    pull = sum(max(0, squared(f, center) - threshold + margin / 2) for f in kept) / len(kept)
-    push = sum(max(0, threshold + margin / 2 - squared(f, center)) for f in negatives)
+    pull = sum(hinge(squared(f, center) - threshold + margin / 2, k) for f in kept) / len(kept)
+    push = sum(hinge(threshold + margin / 2 - squared(f, center), k) for f in negatives)
     if len(positives) == 1 and not negatives:
         return 0.0
     return pull + (push / len(negatives) if negatives else 0)
 
 
 def loop_adaptive(
-    positives: Points, negatives: Points, weights: dict[str, Tensor], sign: float, mine: bool
+    positives: Points,
+    negatives: Points,
+    weights: dict[str, Tensor],
+    sign: float,
+    mine: bool,
+    k: float | None,
 ) -> float:
     """Eq. 10 with H of Eq. 8."""
 
@@ -70,8 +86,8 @@ def loop_adaptive(
         return 0.0
     kept = mined(positives, negatives, lambda f, p: -h(f, p)) if mine else positives
     center = mean(kept)
-    pull = sum(max(0, -h(f, center) + 1) for f in kept)
-    push = sum(max(0, h(f, center) + 1) for f in negatives)
+    pull = sum(hinge(-h(f, center) + 1, k) for f in kept)
+    push = sum(hinge(h(f, center) + 1, k) for f in negatives)
     return (pull + push) / (len(kept) + len(negatives))
 
 
@@ -87,13 +103,13 @@ def loop_n_plus_one(positives: Points, negatives: Points, margin: float) -> floa
     return sum(losses) / len(losses) if losses else 0.0
 
 
-def loop_coupled(positives: Points, negatives: Points, margin: float) -> float:
+def loop_coupled(positives: Points, negatives: Points, margin: float, k: float | None) -> float:
     """Liu et al., CVPR 2016."""
     center = mean(positives)
     if not negatives:
         return 0.0
     nearest = min(squared(f, center) for f in negatives)
-    return sum(max(0, squared(f, center) + margin - nearest) / 2 for f in positives)
+    return sum(hinge(squared(f, center) + margin - nearest, k) / 2 for f in positives)
 
 
 def members(m: int, n: int, q: int = 5, d: int = 4) -> tuple[Tensor, Tensor]:
@@ -115,13 +131,14 @@ def adaptive_weights(d: int = 4, rank: int = 3) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize(("m", "n"), SIZES)
 @pytest.mark.parametrize("mine", [True, False])
-def test_the_fixed_loss_matches_the_loop(m: int, n: int, mine: bool) -> None:
+@all_sharpnesses
+def test_the_fixed_loss_matches_the_loop(m: int, n: int, mine: bool, k: float | None) -> None:
     positives, negatives = members(m, n)
     losses = functional.nm_tuple_clusters_loss(
-        positives, negatives, threshold=1.7, margin=0.8, mine_positives=mine
+        positives, negatives, threshold=1.7, margin=0.8, mine_positives=mine, sharpness=k
     )
     expected = [
-        loop_fixed(p, n, 1.7, 0.8, mine)
+        loop_fixed(p, n, 1.7, 0.8, mine, k)
         for p, n in zip(positives.tolist(), negatives.tolist(), strict=True)
     ]
     torch.testing.assert_close(losses, torch.tensor(expected, dtype=torch.float64))
@@ -130,14 +147,17 @@ def test_the_fixed_loss_matches_the_loop(m: int, n: int, mine: bool) -> None:
 @pytest.mark.parametrize(("m", "n"), SIZES)
 @pytest.mark.parametrize("mine", [True, False])
 @pytest.mark.parametrize("sign", [-1.0, 1.0])
-def test_the_adaptive_loss_matches_the_loop(m: int, n: int, mine: bool, sign: float) -> None:
+@all_sharpnesses
+def test_the_adaptive_loss_matches_the_loop(
+    m: int, n: int, mine: bool, sign: float, k: float | None
+) -> None:
     positives, negatives = members(m, n)
     weights = adaptive_weights()
     losses = functional.adaptive_nm_tuple_clusters_loss(
-        positives, negatives, **weights, sign=sign, mine_positives=mine
+        positives, negatives, **weights, sign=sign, mine_positives=mine, sharpness=k
     )
     expected = [
-        loop_adaptive(p, n, weights, sign, mine)
+        loop_adaptive(p, n, weights, sign, mine, k)
         for p, n in zip(positives.tolist(), negatives.tolist(), strict=True)
     ]
     torch.testing.assert_close(losses, torch.tensor(expected, dtype=torch.float64))
@@ -155,11 +175,13 @@ def test_the_n_plus_one_loss_matches_the_loop(m: int, n: int) -> None:
 
 
 @pytest.mark.parametrize(("m", "n"), SIZES)
-def test_the_coupled_clusters_loss_matches_the_loop(m: int, n: int) -> None:
+@all_sharpnesses
+def test_the_coupled_clusters_loss_matches_the_loop(m: int, n: int, k: float | None) -> None:
     positives, negatives = members(m, n)
-    losses = functional.coupled_clusters_loss(positives, negatives, margin=0.7)
+    losses = functional.coupled_clusters_loss(positives, negatives, margin=0.7, sharpness=k)
     expected = [
-        loop_coupled(p, n, 0.7) for p, n in zip(positives.tolist(), negatives.tolist(), strict=True)
+        loop_coupled(p, n, 0.7, k)
+        for p, n in zip(positives.tolist(), negatives.tolist(), strict=True)
     ]
     torch.testing.assert_close(losses, torch.tensor(expected, dtype=torch.float64))
 
@@ -172,6 +194,15 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
     ),
     "n_plus_one": functional.n_plus_one_tuplet_loss,
     "coupled": functional.coupled_clusters_loss,
+    "fixed, softened": lambda p, n, **masks: functional.nm_tuple_clusters_loss(
+        p, n, sharpness=4, **masks
+    ),
+    "adaptive, softened": lambda p, n, **masks: functional.adaptive_nm_tuple_clusters_loss(
+        p, n, **WEIGHTS, sharpness=0.5, **masks
+    ),
+    "coupled, softened": lambda p, n, **masks: functional.coupled_clusters_loss(
+        p, n, sharpness=4, **masks
+    ),
 }
 
 

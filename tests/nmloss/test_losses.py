@@ -20,6 +20,9 @@ MODULES: dict[str, Callable[..., nn.Module]] = {
     "adaptive": lambda **pml: nmloss.AdaptiveNMTupleClustersLoss(D, **pml),
     "n_plus_one": nmloss.NPlusOneTupletLoss,
     "coupled": nmloss.CoupledClustersLoss,
+    "fixed, softened": lambda **pml: nmloss.NMTupleClustersLoss(sharpness=4, **pml),
+    "adaptive, softened": lambda **pml: nmloss.AdaptiveNMTupleClustersLoss(D, sharpness=2, **pml),
+    "coupled, softened": lambda **pml: nmloss.CoupledClustersLoss(sharpness=4, **pml),
 }
 all_losses = pytest.mark.parametrize("name", MODULES)
 
@@ -281,6 +284,83 @@ def test_the_adaptive_loss_trains_with_its_encoder() -> None:
     assert all(not torch.equal(start[name], value) for name, value in loss_fn.state_dict().items())
 
 
+def adam(encoder: nn.Module, loss_fn: Any, **options: Any) -> torch.optim.Optimizer:
+    groups = loss_fn.parameter_groups(lr=0.01, **options)
+    return torch.optim.Adam([{"params": encoder.parameters()}, *groups], lr=0.01)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.0, 1.0])
+def test_a_group_of_its_own_learns_at_the_given_share_of_the_rate(rate: float) -> None:
+    """Adam's first step is as long as the rate, whatever the gradient."""
+    encoder, loss_fn = nn.Linear(D, D).double(), MODULES["adaptive"]().double()
+    before = copy.deepcopy(nn.ModuleList([encoder, loss_fn]))
+    optimizer = adam(encoder, loss_fn, rate=rate, weight_decay=0.0)
+    loss_fn(encoder(batch()), None, tuple_indices(Q, M, N)).backward()
+    optimizer.step()
+    steps = [
+        max(float((a - b).abs().max().detach()) for a, b in zip(*pair, strict=True))
+        for pair in (
+            (encoder.parameters(), before[0].parameters()),
+            (loss_fn.parameters(), before[1].parameters()),
+        )
+    ]
+    assert steps == pytest.approx([0.01, 0.01 * rate], rel=1e-3)
+
+
+def test_a_group_holds_what_learns_and_takes_options() -> None:
+    assert nmloss.NMTupleClustersLoss().parameter_groups(lr=0.1) == []
+    distance = nmloss.MahalanobisDistance(D)
+    (group,) = nmloss.CoupledClustersLoss(distance=distance).parameter_groups(
+        0.1, 0.5, weight_decay=0.3
+    )
+    assert group["params"][0] is distance.map
+    assert (len(group["params"]), group["lr"], group["weight_decay"]) == (1, 0.05, 0.3)
+    (group,) = nmloss.AdaptiveNMTupleClustersLoss(D, learn="linear").parameter_groups(lr=0.1)
+    assert [weight.shape for weight in group["params"]] == [(D,), ()]
+    assert nmloss.AdaptiveNMTupleClustersLoss(D, learn="nothing").parameter_groups(lr=0.1) == []
+
+
+@pytest.mark.parametrize("convention", ["metric", "paper"])
+@pytest.mark.parametrize(
+    ("learn", "learned"),
+    [
+        ("all", {"map_a", "map_b", "linear", "bias"}),
+        ("linear", {"linear", "bias"}),
+        ("threshold", {"bias"}),
+        ("nothing", set()),
+    ],
+)
+@pytest.mark.parametrize("form", ["layout", "all pairs"])
+def test_what_does_not_learn_stays_and_changes_no_other_gradient(
+    learn: Any, learned: set[str], convention: Any, form: str
+) -> None:
+    arguments = {
+        "layout": (None, tuple_indices(Q, M, N)),
+        "all pairs": (torch.arange(Q * (M + N)) % 3,),
+    }[form]
+    full, less = (
+        nmloss.AdaptiveNMTupleClustersLoss(D, convention=convention, learn=kind)
+        for kind in ("all", learn)
+    )
+    state = {name: torch.randn_like(weight) for name, weight in full.state_dict().items()}
+    full.load_state_dict(state)
+    less.load_state_dict(state)  # the names are the same
+    expected = value_and_gradient(full, batch(torch.float32), *arguments)
+    for got, want in zip(
+        value_and_gradient(less, batch(torch.float32), *arguments), expected, strict=True
+    ):
+        torch.testing.assert_close(got, want)
+    others = dict(full.named_parameters())
+    for name, weight in less.named_parameters():
+        assert (weight.grad is not None) == (name in learned)
+        if weight.grad is not None:
+            torch.testing.assert_close(weight.grad, others[name].grad)
+    optimizer = torch.optim.SGD([*less.parameters(), torch.zeros(1)], lr=0.1, weight_decay=0.1)
+    optimizer.step()
+    for name, weight in less.named_parameters():
+        assert torch.equal(weight, state[name]) == (name not in learned)
+
+
 def test_tuple_indices_survive_pickling_and_copying() -> None:
     indices = tuple_indices(Q, M, N)
     for same in (pickle.loads(pickle.dumps(indices)), copy.deepcopy(indices)):
@@ -308,9 +388,17 @@ def test_tuple_indices_survive_pickling_and_copying() -> None:
             lambda: MODULES["fixed"]()(batch(), None, ([0.0], [1.0], [2.0])),
             "of torch.float32: needed are whole numbers",
         ),
+        (lambda: nmloss.NMTupleClustersLoss(sharpness=0), "sharpness=0: .* None for the hinge"),
+        (lambda: nmloss.CoupledClustersLoss(sharpness=-2.0), r"sharpness=-2.0: .* above 0"),
+        (lambda: MODULES["adaptive"](sharpness=math.inf), "sharpness=inf"),
+        (lambda: nmloss.NMTupleClustersLoss(sharpness="soft"), "sharpness='soft'"),
         (lambda: nmloss.AdaptiveNMTupleClustersLoss(0), "embedding_size=0"),
         (lambda: nmloss.AdaptiveNMTupleClustersLoss(8, rank=9), "rank=9"),
         (lambda: nmloss.AdaptiveNMTupleClustersLoss(8, convention="x"), "convention='x'"),
+        (lambda: nmloss.AdaptiveNMTupleClustersLoss(8, learn="b"), "learn='b'; .* 'threshold'"),
+        (lambda: nmloss.AdaptiveNMTupleClustersLoss(8, learn=["all"]), r"learn=\['all'\]"),
+        (lambda: MODULES["adaptive"]().parameter_groups(lr=-1), "lr=-1"),
+        (lambda: MODULES["fixed"]().parameter_groups(lr=1, rate=math.nan), "rate=nan"),
         (lambda: MODULES["adaptive"](distance=distances.LpDistance()), "learns its own"),
         (lambda: MODULES["fixed"]()(batch()), "labels are needed"),
         (lambda: MODULES["fixed"]()(batch(), None, (1, 2)), "of length 2"),
@@ -324,6 +412,45 @@ def test_tuple_indices_survive_pickling_and_copying() -> None:
 def test_mistakes_are_named(call: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("name", ["fixed", "adaptive", "coupled"])
+@pytest.mark.parametrize("form", ["layout", "4-tuple", "all pairs"])
+def test_the_hinge_is_the_limit_of_softened_ones(name: str, form: str) -> None:
+    """log(2) / k lies above a hinge at most, where it turns; and softening brings gradients."""
+    labels = torch.arange(Q * (M + N)) % 3
+    arguments = {
+        "layout": (None, tuple_indices(Q, M, N)),
+        "4-tuple": (None, tuple(tuple_indices(Q, M, N))),
+        "all pairs": (labels,),
+    }[form]
+    # Coupled clusters have as many hinges of a half each as positives.
+    hinges = {"fixed": 2, "adaptive": 1, "coupled": Q * (M + N) / 2}[name]
+    loss, gradient = value_and_gradient(MODULES[name](), batch(), *arguments)
+    above = [torch.tensor(torch.inf)]
+    for sharpness in (1.0, 10.0, 1e3, 1e6):
+        loss_fn = MODULES[name](sharpness=sharpness)
+        softened, of_softened = value_and_gradient(loss_fn, batch(), *arguments)
+        above.append(softened - loss)
+        assert -1e-12 <= above[-1] <= hinges * math.log(2) / sharpness + 1e-12
+        assert above[-1] <= above[-2]
+        if sharpness == 1:
+            assert not torch.allclose(of_softened, gradient, atol=1e-3)
+    torch.testing.assert_close(of_softened, gradient, atol=1e-6, rtol=1e-6)
+
+
+def test_a_hinge_at_rest_has_no_gradient_and_a_softened_one_has() -> None:
+    embeddings = torch.tensor([[1.0, 0.0], [1.0, 0.1], [-1.0, 0.0]])
+    indices = tuple_indices(1, 2, 1)
+    _, at_rest = value_and_gradient(nmloss.NMTupleClustersLoss(), embeddings, None, indices)
+    assert not at_rest.any()
+    loss_fn = nmloss.NMTupleClustersLoss(sharpness=4)
+    loss, gradient = value_and_gradient(loss_fn, embeddings, None, indices)
+    assert gradient.any()
+    near = squared = (1 - math.cos(math.atan(0.1))) / 2  # of either to their centre
+    far = 1 + (1 - squared) + 2 * math.cos(math.atan(0.1) / 2) ** 2
+    pull, push = (math.log1p(math.exp(4 * x)) / 4 for x in (near - 0.5, 1.5 - far))
+    assert loss.item() == pytest.approx(pull + push, abs=1e-6)
 
 
 @all_losses

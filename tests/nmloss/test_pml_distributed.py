@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 import torch.multiprocessing as mp
+from pytorch_metric_learning.miners import MultiSimilarityMiner
 from pytorch_metric_learning.utils.distributed import (
     DistributedLossWrapper,
     DistributedMinerWrapper,
@@ -22,6 +23,7 @@ LOSSES: dict[str, Callable[..., Any]] = {
     "adaptive": lambda: nmloss.AdaptiveNMTupleClustersLoss(D),
     "n_plus_one": nmloss.NPlusOneTupletLoss,
     "coupled": nmloss.CoupledClustersLoss,
+    "fixed, softened": lambda: nmloss.NMTupleClustersLoss(sharpness=4),
 }
 all_losses = pytest.mark.parametrize("name", LOSSES)
 NONE = (torch.zeros(0, dtype=torch.long),) * 4
@@ -74,6 +76,11 @@ def memory(name: str) -> nn.Module:
     return nmloss.CrossBatchMemory(LOSSES[name](), D, memory_size=50)
 
 
+def chain() -> nmloss.ChainedMiner:
+    match = nmloss.LabelMatch(lambda a, b: a == b, lambda a, b: (a - b).abs() > 1)
+    return nmloss.ChainedMiner([match, MultiSimilarityMiner()])
+
+
 def in_wrappers(rank: int) -> Results:
     own = slice(rank * HALF, (rank + 1) * HALF)
     models = {
@@ -84,6 +91,7 @@ def in_wrappers(rank: int) -> Results:
     unmining = nmloss.NMTupleClustersLoss(mine_positives=False)
     miner = DistributedMinerWrapper(nmloss.OnlinePositiveMiner())
     models["mined"] = Model(DistributedLossWrapper(unmining), miner)
+    models["chained"] = Model(DistributedLossWrapper(unmining), DistributedMinerWrapper(chain()))
     models |= {f"{name}, memory": Model(DistributedLossWrapper(memory(name))) for name in LOSSES}
     results = {}
     for case, model in models.items():
@@ -170,6 +178,12 @@ def test_mined_across_processes_is_mined_in_one(results: list[Results]) -> None:
     assert_scaled(results, "mined", outcome, encoder=1)
     unmined = Model(nmloss.NMTupleClustersLoss(mine_positives=False))
     assert not torch.isclose(unmined(images(), LABELS), outcome["value"])
+
+
+def test_chained_across_processes_is_chained_in_one(results: list[Results]) -> None:
+    alone = Model(nmloss.NMTupleClustersLoss(mine_positives=False), chain())
+    outcome = alone.outcome(alone(images(), LABELS))
+    assert_scaled(results, "chained", outcome, encoder=1)
 
 
 @all_losses

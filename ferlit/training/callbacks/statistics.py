@@ -20,7 +20,7 @@ class MiningStatistics(Callback):
     """Logs what the metric loss did in an epoch.
 
     ``metric/positives_kept`` is the share of the positives that online mining keeps (Liu et al.
-    2017, Algorithm 1), ``metric/tuples_with_loss`` the share of the tuples with a loss above zero,
+    2017, Algorithm 1), ``metric/tuples_with_loss`` the share of the tuples with an active hinge,
     ``metric/threshold`` the learned threshold b at the end of the epoch (Eq. 8). The shares are
     means over every ``interval``-th batch: there the loss is computed once more, without gradients,
     outside of what ``torch.compile`` has made of it. Nothing is logged of a loss that is no loss of

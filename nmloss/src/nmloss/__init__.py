@@ -6,7 +6,9 @@ Recognition, CVPR Workshops 2017 (https://doi.org/10.1109/CVPRW.2017.79).
 
 from nmloss import functional
 from nmloss.cached_gradients import cached_backward
+from nmloss.chains import ChainedMiner
 from nmloss.distances import MahalanobisDistance
+from nmloss.identity_memory import IdentityMemory
 from nmloss.indices import MinedIndices, TupleIndices, tuple_indices
 from nmloss.losses import (
     AdaptiveNMTupleClustersLoss,
@@ -14,6 +16,7 @@ from nmloss.losses import (
     NMTupleClustersLoss,
     NPlusOneTupletLoss,
 )
+from nmloss.matches import LabelMatch, share_a_label
 from nmloss.miners import IdentityAwareMiner, OnlinePositiveMiner
 from nmloss.retrieval import RetrievalScores, retrieval_scores
 from nmloss.samplers import IdentityTupleSampler, NegativeSources
@@ -21,10 +24,13 @@ from nmloss.wrappers import CrossBatchMemory, SelfSupervisedLoss
 
 __all__ = [
     "AdaptiveNMTupleClustersLoss",
+    "ChainedMiner",
     "CoupledClustersLoss",
     "CrossBatchMemory",
     "IdentityAwareMiner",
+    "IdentityMemory",
     "IdentityTupleSampler",
+    "LabelMatch",
     "MahalanobisDistance",
     "MinedIndices",
     "NMTupleClustersLoss",
@@ -37,5 +43,6 @@ __all__ = [
     "cached_backward",
     "functional",
     "retrieval_scores",
+    "share_a_label",
     "tuple_indices",
 ]

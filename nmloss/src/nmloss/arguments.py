@@ -62,6 +62,21 @@ def scalar(name: str, value: Any, *, is_signed: bool = True) -> Any:
     return number(name, value, is_signed=is_signed)
 
 
+def softened(value: Any) -> float | None:
+    """The ``sharpness`` of a softened hinge; None for the hinge itself.
+
+    >>> softened(np.float32(4))
+    4.0
+
+    Raises:
+        ValueError: it is no finite number above 0.
+    """
+    found = None if value is None else number("sharpness", value)
+    if found is not None and found <= 0:
+        raise ValueError(f"sharpness={value!r}: needed is a number above 0, or None for the hinge")
+    return found
+
+
 def flag(name: str, value: Any) -> bool:
     """True or False, also as NumPy's or as 1 or 0.
 

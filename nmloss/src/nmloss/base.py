@@ -9,7 +9,7 @@ from pytorch_metric_learning.reducers import ClassWeightedReducer, MeanReducer, 
 from torch import Tensor
 
 from nmloss import equations
-from nmloss.arguments import full_precision, no_autocast
+from nmloss.arguments import full_precision, no_autocast, number
 from nmloss.indices import TupleIndices
 from nmloss.labels.tensors import CLASSES, alike, check_references
 from nmloss.measures import Measure, measure_of
@@ -25,14 +25,15 @@ class TupleLoss(BaseMetricLossFunction):  # type: ignore[misc]
 
     mine_positives = False
     query_is_positive = True  # or else all distances are to the query
+    sharpness: float | None = None  # of the hinges; None: as they are
 
     @property
     def measure(self) -> Measure:
         """What the loss measures with."""
         return measure_of(self.distance)
 
-    def tuple_losses(self, tuples: Tuples) -> Tensor:
-        """(Q,) losses."""
+    def tuple_losses(self, tuples: Tuples, sharpness: float | None) -> Tensor:
+        """(Q,) losses, the hinges of the given sharpness."""
         raise NotImplementedError
 
     def __init__(self, **pml: Any) -> None:
@@ -43,6 +44,32 @@ class TupleLoss(BaseMetricLossFunction):  # type: ignore[misc]
 
     def get_default_distance(self) -> LpDistance:
         return LpDistance(p=2, power=2)
+
+    def parameter_groups(
+        self, lr: float, rate: float = 0.1, **options: Any
+    ) -> list[dict[str, Any]]:
+        """The loss's own parameters for an optimiser, with a smaller learning rate of their own.
+
+        Args:
+            lr: The network's learning rate.
+            rate: That of the loss, as a share of the network's.
+            **options: More of the group, such as ``weight_decay=0.0``.
+
+        Returns:
+            One group of those that learn, or none where the loss has none.
+
+        Raises:
+            ValueError: ``lr`` or ``rate`` is negative, or no number.
+
+        >>> from nmloss import AdaptiveNMTupleClustersLoss
+        >>> encoder, loss_fn = torch.nn.Linear(64, 16), AdaptiveNMTupleClustersLoss(16)
+        >>> groups = [{"params": encoder.parameters()}, *loss_fn.parameter_groups(lr=1e-2)]
+        >>> [group["lr"] for group in torch.optim.Adam(groups, lr=1e-2).param_groups]
+        [0.01, 0.001]
+        """
+        own_rate = number("lr", lr, is_signed=False) * number("rate", rate, is_signed=False)
+        own = [weight for weight in self.parameters() if weight.requires_grad]
+        return [{"params": own, "lr": own_rate, **options}] if own else []
 
     def forward(
         self,
@@ -113,7 +140,7 @@ class TupleLoss(BaseMetricLossFunction):  # type: ignore[misc]
                 ref_emb,
                 ref_labels,
             )
-            losses = self.tuple_losses(tuples)
+            losses = self.tuple_losses(tuples, self.sharpness)
         if self.collect_stats:
             self._record(tuples, losses)
         step = indices_tuple.tuple_size if is_laid_out else 1
@@ -148,8 +175,14 @@ class TupleLoss(BaseMetricLossFunction):  # type: ignore[misc]
         return zero + sum((weight.sum() * 0.0 for weight in self.parameters()), start=zero)
 
     def _record(self, tuples: Tuples, losses: Tensor) -> None:
-        """Shares of positives and of tuples, among the tuples that count."""
+        """Shares of positives and of tuples, among the tuples that count.
+
+        A softened hinge never rests: there, the tuples with a loss are those that would have one.
+        """
         members = tuples.positives
+        if self.sharpness is not None:
+            with torch.no_grad(), no_autocast(losses):
+                losses = self.tuple_losses(tuples, None)
         kept = equations.mined(tuples) if self.mine_positives else members.mask
         table = torch.stack(
             [

@@ -30,23 +30,37 @@ def kept_within(members: Members, distances: Tensor, bound: Tensor) -> Tensor:
     return members.mask & ~(distances > members.expand(bound))
 
 
-def fixed_threshold(tuples: Tuples, threshold: float, margin: float, mine: bool) -> Tensor:
+def hinge(values: Tensor, sharpness: float | None) -> Tensor:
+    """[x]+ = max(0, x); with a sharpness k softplus(k x) / k, which never rests.
+
+    >>> hinge(torch.tensor([-1.0, 0.0, 2.0]), None).tolist()
+    [0.0, 0.0, 2.0]
+    >>> hinge(torch.tensor([-1.0, 0.0, 2.0]), 4.0)
+    tensor([0.0045, 0.1733, 2.0001])
+    """
+    return F.relu(values) if sharpness is None else F.softplus(values, beta=sharpness)
+
+
+def fixed_threshold(
+    tuples: Tuples, threshold: float, margin: float, mine: bool, sharpness: float | None
+) -> Tensor:
     """(Q,) Eq. 3."""
     positives, negatives = tuples.positives, tuples.negatives
     pull = positives.mean_weights(mined(tuples) if mine else positives.mask)
     push = negatives.mean_weights(negatives.mask)
     positive, negative = tuples.distances_to_center(pull)
-    losses = positives.sum(pull * F.relu(positive - (threshold - margin / 2)))
-    return losses + negatives.sum(push * F.relu(threshold + margin / 2 - negative))
+    losses = positives.sum(pull * hinge(positive - (threshold - margin / 2), sharpness))
+    return losses + negatives.sum(push * hinge(threshold + margin / 2 - negative, sharpness))
 
 
-def adaptive_threshold(tuples: Tuples, mine: bool) -> Tensor:
+def adaptive_threshold(tuples: Tuples, mine: bool, sharpness: float | None) -> Tensor:
     """(Q,) Eq. 10; the tuples measure -H."""
     positives, negatives = tuples.positives, tuples.negatives
     kept = mined(tuples) if mine else positives.mask
     positive, negative = tuples.distances_to_center(positives.mean_weights(kept))
     pull, push = positives.weights(kept), negatives.weights(negatives.mask)
-    total = positives.sum(pull * F.relu(1 + positive)) + negatives.sum(push * F.relu(1 - negative))
+    total = positives.sum(pull * hinge(1 + positive, sharpness))
+    total = total + negatives.sum(push * hinge(1 - negative, sharpness))
     count = positives.sum(pull) + negatives.sum(push)
     return total / count.clamp(min=1)
 
@@ -60,9 +74,10 @@ def n_plus_one(tuples: Tuples, margin: float) -> Tensor:
     return positives.sum(positives.mean_weights(positives.mask) * losses)
 
 
-def coupled_clusters(tuples: Tuples, margin: float) -> Tensor:
+def coupled_clusters(tuples: Tuples, margin: float, sharpness: float | None) -> Tensor:
     """(Q,) Liu et al., CVPR 2016."""
     positives = tuples.positives
     positive, negative = tuples.distances_to_center(positives.mean_weights(positives.mask))
     bound = positives.expand(tuples.negatives.amin(negative))
-    return positives.sum(positives.weights(positives.mask) * F.relu(positive + margin - bound)) / 2
+    losses = hinge(positive + margin - bound, sharpness)
+    return positives.sum(positives.weights(positives.mask) * losses) / 2

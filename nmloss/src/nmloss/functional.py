@@ -12,6 +12,8 @@ of the tuples come in one of two forms:
   than (Q, R) is made.
 
 A mask is True where a slot is a member. Half precision is computed and returned in float32.
+
+``sharpness`` k puts softplus(k x) / k in place of a hinge [x]+, its limit; None keeps the hinge.
 """
 
 import torch
@@ -25,6 +27,7 @@ from nmloss.arguments import (
     flag,
     no_autocast,
     scalar,
+    softened,
 )
 from nmloss.distances import squared_distances
 from nmloss.measures import adaptive_margin
@@ -81,6 +84,7 @@ def nm_tuple_clusters_loss(
     threshold: float = 1.0,
     margin: float = 1.0,
     mine_positives: bool = True,
+    sharpness: float | None = None,
     positive_mask: Tensor | None = None,
     negative_mask: Tensor | None = None,
     distance: Distance = squared_distances,
@@ -98,6 +102,7 @@ def nm_tuple_clusters_loss(
         threshold: T, the distance between the two boundaries.
         margin: tau, the gap between them.
         mine_positives: Whether to mine.
+        sharpness: k, of the hinges.
         positive_mask: (Q, M); or (Q, R).
         negative_mask: (Q, N); or (Q, R).
         distance: D, squared Euclidean by default.
@@ -111,10 +116,10 @@ def nm_tuple_clusters_loss(
     tensor([1.])
     """
     threshold, margin = scalar("threshold", threshold), scalar("margin", margin, is_signed=False)
-    mine_positives = flag("mine_positives", mine_positives)
+    mine_positives, sharpness = flag("mine_positives", mine_positives), softened(sharpness)
     with no_autocast(positives):
         tuples = _tuples(positives, negatives, positive_mask, negative_mask, distance)
-        losses = equations.fixed_threshold(tuples, threshold, margin, mine_positives)
+        losses = equations.fixed_threshold(tuples, threshold, margin, mine_positives, sharpness)
         return losses * tuples.valid()
 
 
@@ -128,6 +133,7 @@ def adaptive_nm_tuple_clusters_loss(
     bias: Tensor,
     sign: float = -1.0,
     mine_positives: bool = True,
+    sharpness: float | None = None,
     positive_mask: Tensor | None = None,
     negative_mask: Tensor | None = None,
 ) -> Tensor:
@@ -146,6 +152,7 @@ def adaptive_nm_tuple_clusters_loss(
         bias: b, scalar.
         sign: s, -1 or +1, see `adaptive_margin`.
         mine_positives: Whether to mine.
+        sharpness: k, of the hinges.
         positive_mask: (Q, M); or (Q, R).
         negative_mask: (Q, N); or (Q, R).
 
@@ -164,10 +171,11 @@ def adaptive_nm_tuple_clusters_loss(
             members, points, map_a=map_a, map_b=map_b, linear=linear, bias=bias, sign=sign
         )
 
-    mine_positives = flag("mine_positives", mine_positives)
+    mine_positives, sharpness = flag("mine_positives", mine_positives), softened(sharpness)
     with no_autocast(positives):
         tuples = _tuples(positives, negatives, positive_mask, negative_mask, minus_h)
-        return equations.adaptive_threshold(tuples, mine_positives) * tuples.valid()
+        losses = equations.adaptive_threshold(tuples, mine_positives, sharpness)
+        return losses * tuples.valid()
 
 
 def n_plus_one_tuplet_loss(
@@ -221,6 +229,7 @@ def coupled_clusters_loss(
     negatives: Tensor,
     *,
     margin: float = 1.0,
+    sharpness: float | None = None,
     positive_mask: Tensor | None = None,
     negative_mask: Tensor | None = None,
     distance: Distance = squared_distances,
@@ -235,6 +244,7 @@ def coupled_clusters_loss(
         positives: (Q, M, D), the query first; or (R, D).
         negatives: (Q, N, D); or (R, D).
         margin: alpha.
+        sharpness: k, of the hinges.
         positive_mask: (Q, M); or (Q, R).
         negative_mask: (Q, N); or (Q, R).
         distance: D, squared Euclidean by default.
@@ -246,10 +256,10 @@ def coupled_clusters_loss(
     >>> coupled_clusters_loss(positives, negatives)  # centre 1: 2 x 1/2 [1 + 1 - 1]
     tensor([1.])
     """
-    margin = scalar("margin", margin, is_signed=False)
+    margin, sharpness = scalar("margin", margin, is_signed=False), softened(sharpness)
     with no_autocast(positives):
         tuples = _tuples(positives, negatives, positive_mask, negative_mask, distance)
-        return equations.coupled_clusters(tuples, margin)
+        return equations.coupled_clusters(tuples, margin, sharpness)
 
 
 def _mask(slots: Tensor, mask: Tensor | None) -> Tensor:

@@ -9,6 +9,8 @@ from torch import Tensor
 from nmloss.arguments import whole
 
 Pairs = tuple[Tensor, Tensor]
+Pairs4 = tuple[Tensor, Tensor, Tensor, Tensor]
+Masks = tuple[Tensor, Tensor]  # (B, R) True at the positive pairs, and at the negative ones
 
 
 class TupleIndices(tuple[Tensor, Tensor, Tensor, Tensor]):
@@ -188,6 +190,19 @@ def index_tensors(indices: Any, device: torch.device) -> list[Tensor]:
             "as many anchors as others"
         )
     return [index.long() for index in tensors]
+
+
+def masked_pairs(positives: Tensor, negatives: Tensor) -> Pairs4:
+    """The members of two masks (B, R) as pairs."""
+    a1, p = torch.where(positives)
+    a2, n = torch.where(negatives)
+    return a1, p, a2, n
+
+
+def pair_mask(pairs: Pairs, size: tuple[int, int]) -> Tensor:
+    """(B, R) True at the pairs."""
+    mask = torch.zeros(size, dtype=torch.bool, device=pairs[0].device)
+    return mask.index_put(pairs, torch.ones_like(pairs[0], dtype=torch.bool))
 
 
 def check_range(pairs: tuple[Pairs, Pairs], size: tuple[int, int]) -> None:

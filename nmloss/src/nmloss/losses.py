@@ -8,6 +8,19 @@ or `TupleIndices`: a batch laid out tuple after tuple, the fast way.
 Every loss takes PML's own keyword arguments: ``distance``, ``reducer``, ``embedding_regularizer``,
 ``embedding_reg_weight``, ``collect_stats``. The reducer sees one loss per tuple that counts, that
 is, one with a positive beside its query or a negative.
+
+All but the (N+1)-tuplet loss take a ``sharpness`` k: softplus(k x) / k in place of their hinges
+[x]+, which are its limit and the default (None). A hinge at rest leaves in the embedding what it is
+not asked to remove; a softened one always pulls. The fixed threshold on handwritten digits by
+made-up writers (four seeds; per cent; all but the last among other writers)::
+
+    k                       None     8     4     2
+    Recall@1                91.4  90.4  90.4  88.1
+    MAP@R                   68.1  71.8  73.1  68.5
+    nearest by same writer  71.2  66.1  58.4  54.0
+
+``positives_kept`` and ``tuples_with_loss`` (``collect_stats``) mean what they do without it: mining
+does not depend on it, and a tuple has a loss where one of its hinges would be active.
 """
 
 import math
@@ -18,11 +31,19 @@ from pytorch_metric_learning.distances import LpDistance
 from torch import Tensor, nn
 
 from nmloss import equations
-from nmloss.arguments import flag, number, whole
+from nmloss.arguments import flag, number, softened, whole
 from nmloss.base import TupleLoss
 from nmloss.distances import starting_map
 from nmloss.measures import LearnedMargin
 from nmloss.tuples.tuples import Tuples
+
+Learn = Literal["all", "linear", "threshold", "nothing"]
+_LEARNED: dict[Learn, tuple[str, ...]] = {
+    "all": ("map_a", "map_b", "linear", "bias"),
+    "linear": ("linear", "bias"),
+    "threshold": ("bias",),
+    "nothing": (),
+}
 
 
 class NMTupleClustersLoss(TupleLoss):
@@ -37,10 +58,11 @@ class NMTupleClustersLoss(TupleLoss):
         margin: tau.
         mine_positives: Leave out positives that are farther from the centre than the nearest
             negative (Algorithm 1).
+        sharpness: k, see the module; of distances between 0 and 4.
         **pml: Keyword arguments of PML's losses.
 
     Raises:
-        ValueError: an argument is no number, or ``margin`` is negative.
+        ValueError: an argument is no number, ``margin`` is negative, or ``sharpness`` not above 0.
 
     >>> from nmloss import tuple_indices
     >>> loss_fn = NMTupleClustersLoss()
@@ -55,15 +77,19 @@ class NMTupleClustersLoss(TupleLoss):
         margin: float = 1.0,
         *,
         mine_positives: bool = True,
+        sharpness: float | None = None,
         **pml: Any,
     ) -> None:
         super().__init__(**pml)
         self.threshold = _setting("threshold", threshold)
         self.margin = _setting("margin", margin, is_signed=False)
         self.mine_positives = flag("mine_positives", mine_positives)
+        self.sharpness = softened(sharpness)
 
-    def tuple_losses(self, tuples: Tuples) -> Tensor:
-        return equations.fixed_threshold(tuples, self.threshold, self.margin, self.mine_positives)
+    def tuple_losses(self, tuples: Tuples, sharpness: float | None) -> Tensor:
+        return equations.fixed_threshold(
+            tuples, self.threshold, self.margin, self.mine_positives, sharpness
+        )
 
 
 class AdaptiveNMTupleClustersLoss(TupleLoss):
@@ -76,9 +102,20 @@ class AdaptiveNMTupleClustersLoss(TupleLoss):
     of 1,000 tuples of random unit vectors (M = N = 6) all are active in 128 dimensions, and 99 % of
     the positives' and 94 % of the negatives' in 16.
 
-    The loss has parameters. Hand them to the optimiser, with weight decay or without::
+    The loss has parameters. Hand them to the optimiser, best at a smaller rate than the encoder's,
+    with weight decay or without::
 
-        torch.optim.Adam([*encoder.parameters(), *loss_fn.parameters()])
+        groups = [{"params": encoder.parameters()}, *loss_fn.parameter_groups(lr=1e-3, rate=0.1)]
+        torch.optim.Adam(groups, lr=1e-3)
+
+    Or let it learn less. On handwritten digits by made-up writers (four seeds; per cent; all but
+    the last among other writers; beside it the fixed threshold)::
+
+        learn                   all   all  linear  threshold  nothing  fixed
+        rate                      1   0.1       1          1        1
+        Recall@1               87.6  88.9    90.6       90.8     90.0   91.4
+        MAP@R                  61.1  65.5    68.1       67.8     68.0   68.1
+        nearest by same writer 78.2  74.8    76.5       74.0     72.2   71.2
 
     Args:
         embedding_size: D.
@@ -89,6 +126,10 @@ class AdaptiveNMTupleClustersLoss(TupleLoss):
             needs; "paper" has the sign that Eq. 8 prints.
         normalize_embeddings: Whether to normalise them.
         mine_positives: Leave out positives with a smaller H than the best negative's.
+        sharpness: k, see the module; of H, which changes twice as fast as the squared distance
+            at the start: k here is 2 k there.
+        learn: Which of L_A, L_B, c and b learn: "all", "linear" (c and b, the linear function
+            c.f + b), "threshold" (b alone) or "nothing"; the others stay as at the start.
         **pml: Keyword arguments of PML's losses; there is no ``distance``, it is learned.
 
     Raises:
@@ -111,6 +152,8 @@ class AdaptiveNMTupleClustersLoss(TupleLoss):
         convention: Literal["metric", "paper"] = "metric",
         normalize_embeddings: bool = True,
         mine_positives: bool = True,
+        sharpness: float | None = None,
+        learn: Learn = "all",
         **pml: Any,
     ) -> None:
         if "distance" in pml:
@@ -120,26 +163,33 @@ class AdaptiveNMTupleClustersLoss(TupleLoss):
         super().__init__(distance=distance, **pml)
         if convention not in ("metric", "paper"):
             raise ValueError(f"convention={convention!r}; known are 'metric' and 'paper'")
+        if not isinstance(learn, str) or learn not in _LEARNED:
+            raise ValueError(f"learn={learn!r}; known are {', '.join(map(repr, _LEARNED))}")
         self.embedding_size = whole("embedding_size", embedding_size, 1)
         self.sign = -1.0 if convention == "metric" else 1.0
         self.mine_positives = flag("mine_positives", mine_positives)
+        self.sharpness = softened(sharpness)
         start = math.sqrt(2) * number("scale", scale) * starting_map(embedding_size, rank)
         self.map_a = nn.Parameter(start.clone())
         self.map_b = nn.Parameter(start.clone())
         self.linear = nn.Parameter(torch.zeros(self.embedding_size))
         self.bias = nn.Parameter(torch.tensor(number("threshold", threshold)))
+        for name, weight in self.named_parameters(recurse=False):
+            weight.requires_grad_(name in _LEARNED[learn])
 
     @property
     def measure(self) -> LearnedMargin:
         weights = (self.map_a, self.map_b, self.linear, self.bias)
         return LearnedMargin(*weights, self.sign, self.distance.normalize_embeddings)
 
-    def tuple_losses(self, tuples: Tuples) -> Tensor:
-        return equations.adaptive_threshold(tuples, self.mine_positives)
+    def tuple_losses(self, tuples: Tuples, sharpness: float | None) -> Tensor:
+        return equations.adaptive_threshold(tuples, self.mine_positives, sharpness)
 
 
 class NPlusOneTupletLoss(TupleLoss):
     """The (N+1)-tuplet loss (Sohn 2016; Liu et al. 2017, Eq. 1), the mean over the positives.
+
+    It has no hinge to soften: log(1 + exp(x)) is one of sharpness 1.
 
     Args:
         margin: tau.
@@ -161,7 +211,7 @@ class NPlusOneTupletLoss(TupleLoss):
         super().__init__(**pml)
         self.margin = _setting("margin", margin, is_signed=False)
 
-    def tuple_losses(self, tuples: Tuples) -> Tensor:
+    def tuple_losses(self, tuples: Tuples, sharpness: float | None) -> Tensor:
         return equations.n_plus_one(tuples, self.margin)
 
 
@@ -172,10 +222,11 @@ class CoupledClustersLoss(TupleLoss):
 
     Args:
         margin: alpha.
+        sharpness: k, see the module; of distances between 0 and 4.
         **pml: Keyword arguments of PML's losses.
 
     Raises:
-        ValueError: ``margin`` is negative, or no number.
+        ValueError: ``margin`` is negative, or no number, or ``sharpness`` is not above 0.
 
     >>> from nmloss import tuple_indices
     >>> loss_fn = CoupledClustersLoss(margin=3.0)
@@ -184,12 +235,13 @@ class CoupledClustersLoss(TupleLoss):
     tensor(1.)
     """
 
-    def __init__(self, margin: float = 1.0, **pml: Any) -> None:
+    def __init__(self, margin: float = 1.0, *, sharpness: float | None = None, **pml: Any) -> None:
         super().__init__(**pml)
         self.margin = _setting("margin", margin, is_signed=False)
+        self.sharpness = softened(sharpness)
 
-    def tuple_losses(self, tuples: Tuples) -> Tensor:
-        return equations.coupled_clusters(tuples, self.margin)
+    def tuple_losses(self, tuples: Tuples, sharpness: float | None) -> Tensor:
+        return equations.coupled_clusters(tuples, self.margin, sharpness)
 
 
 def _setting(name: str, value: Any, *, is_signed: bool = True) -> Any:

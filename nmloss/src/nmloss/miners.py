@@ -1,6 +1,7 @@
 """Miners that know a second label, and Algorithm 1 as a miner (Liu et al. 2017, Sec. 3)."""
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import torch
@@ -11,14 +12,21 @@ from torch import Tensor
 from nmloss import equations
 from nmloss.arguments import full_precision, no_autocast, whole
 from nmloss.base import TupleLoss
-from nmloss.indices import MinedIndices, index_pairs, label_masks
+from nmloss.indices import (
+    Masks,
+    MinedIndices,
+    Pairs4,
+    index_pairs,
+    label_masks,
+    masked_pairs,
+    pair_mask,
+)
 from nmloss.labels.tensors import alike, check_references
 from nmloss.losses import NMTupleClustersLoss
 from nmloss.tuples.builders import build_tuples
 from nmloss.tuples.members import Segments
 
 Keep = Literal["nearest", "farthest", "random"]
-Pairs4 = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 class _Miner(BaseMiner):  # type: ignore[misc]
@@ -39,12 +47,25 @@ class _Miner(BaseMiner):  # type: ignore[misc]
         with torch.no_grad(), no_autocast(embeddings):
             check_references("labels", labels, ref_emb, ref_labels)
             embeddings, ref_emb = full_precision(embeddings, ref_emb)
+            if not self.reads_labels(options):
+                labels = ref_labels = torch.zeros(0)
+                return self._checked(self.mine(embeddings, labels, ref_emb, ref_labels, **options))
             if ref_emb is embeddings and ref_labels is None:
                 ref_labels = labels
             labels, ref_labels = alike("labels", labels, ref_labels, embeddings, ref_emb)
             if labels is None or ref_labels is None:
                 raise ValueError("labels and, beside ref_emb, ref_labels are needed")
-            mined: Pairs4 = self.mine(embeddings, labels, ref_emb, ref_labels, **options)
+            return self._checked(self.mine(embeddings, labels, ref_emb, ref_labels, **options))
+
+    def reads_labels(self, options: Mapping[str, Any]) -> bool:
+        """Whether `mine` needs labels beside its other arguments."""
+        return True
+
+    def takes(self, name: str) -> bool:
+        """Whether it can be called with an argument of that name."""
+        return name in inspect.signature(self.mine).parameters
+
+    def _checked(self, mined: Pairs4) -> Pairs4:
         self.output_assertion(mined)
         return mined
 
@@ -54,8 +75,8 @@ class IdentityAwareMiner(_Miner):
 
     Positives share the query's label and not its identity; negatives share its identity and not its
     label. For every label that the query's identity lacks, the negatives are those of its
-    positives' identities (Liu et al. 2017, Sec. 3). For any loss of this package or of PML, but not
-    inside PML's wrappers, which have no way to hand the identities on.
+    positives' identities (Liu et al. 2017, Sec. 3). For any loss of this package or of PML; inside
+    `IdentityMemory`, but not PML's wrappers, which have no way to hand the identities on.
 
     Called ``miner(embeddings, labels, ref_emb=None, ref_labels=None, *, identities,
     ref_identities=None)``, identities being (B,), and (R,) of the references. Labels and identities
@@ -110,6 +131,7 @@ class IdentityAwareMiner(_Miner):
         *,
         identities: Any = None,
         ref_identities: Any = None,
+        among: Masks | None = None,
     ) -> Pairs4:
         if identities is None:
             raise ValueError("identities: this miner needs those of the embeddings, (B,)")
@@ -125,15 +147,24 @@ class IdentityAwareMiner(_Miner):
         assert ref_people is not None
         is_alike = labels[:, None] == ref_labels
         is_same_person = people[:, None] == ref_people
+        others = is_alike & ~is_same_person
         positives = self._capped(
-            is_alike & ~is_same_person, embeddings, ref_emb, self.max_positives, self.keep_positives
+            others if among is None else others & among[0],
+            embeddings,
+            ref_emb,
+            self.max_positives,
+            self.keep_positives,
         )
         own = is_same_person & ~is_alike
         borrowed = ~is_alike & ~_shown(own, ref_labels) & _shown(positives, ref_people)
         negatives = self._capped(
-            own | borrowed, embeddings, ref_emb, self.max_negatives, self.keep_negatives
+            own | borrowed if among is None else (own | borrowed) & among[1],
+            embeddings,
+            ref_emb,
+            self.max_negatives,
+            self.keep_negatives,
         )
-        return _pairs(positives, negatives)
+        return masked_pairs(positives, negatives)
 
     def _capped(
         self, mask: Tensor, embeddings: Tensor, ref_emb: Tensor, limit: int | None, keep: Keep
@@ -193,18 +224,31 @@ class OnlinePositiveMiner(_Miner):
         self.base = base
         self.loss = NMTupleClustersLoss(distance=self.distance) if loss is None else loss
 
+    def reads_labels(self, options: Mapping[str, Any]) -> bool:
+        return self.base is not None or options.get("among") is None
+
+    def takes(self, name: str) -> bool:
+        of_base = self.base is not None and takes(self.base, name)
+        return name == "among" or of_base
+
     def mine(
         self,
         embeddings: Tensor,
         labels: Tensor,
         ref_emb: Tensor,
         ref_labels: Tensor,
+        among: Masks | None = None,
         **options: Any,
     ) -> Pairs4:
-        if self.base is None:
-            indices: Any = _pairs(*label_masks(labels, ref_labels))
-        else:
+        if self.base is None and options:
+            raise ValueError(f"{', '.join(options)}: there is no base miner that takes them")
+        if self.base is not None:
             indices = self.base(embeddings, labels, ref_emb, ref_labels, **options)
+            indices = _within(indices, among)
+        elif among is None:
+            indices = masked_pairs(*label_masks(labels, ref_labels))
+        else:
+            indices = masked_pairs(*among)
         (anchors, others), negative = index_pairs(indices, embeddings.device)
         pairs = (anchors, others, *negative)
         tuples = build_tuples(self.loss.measure, True, embeddings, None, pairs, ref_emb, None)
@@ -218,11 +262,32 @@ class OnlinePositiveMiner(_Miner):
         return MinedIndices((anchors[keeps], others[keeps], *negative), keeps_query)
 
 
-def _pairs(positives: Tensor, negatives: Tensor) -> Pairs4:
-    """The members of two masks (B, R) as pairs."""
-    a1, p = torch.where(positives)
-    a2, n = torch.where(negatives)
-    return a1, p, a2, n
+def takes(miner: Callable[..., Any], name: str) -> bool:
+    """Whether a miner can be called with an argument of that name.
+
+    >>> knowing = IdentityAwareMiner()
+    >>> miners = (knowing, OnlinePositiveMiner(), OnlinePositiveMiner(knowing))
+    >>> [takes(miner, "identities") for miner in miners]
+    [True, False, True]
+    """
+    own = getattr(miner, "takes", None)
+    if callable(own):
+        return bool(own(name))
+    call = miner.forward if isinstance(miner, torch.nn.Module) else miner
+    try:
+        parameters = inspect.signature(call).parameters
+    except ValueError:  # of a function that says nothing of its arguments
+        return False
+    return name in parameters or any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+
+
+def _within(indices: Any, among: Masks | None) -> Any:
+    """Those of the pairs that the masks have."""
+    if among is None:
+        return indices
+    size = (among[0].shape[0], among[0].shape[1])
+    pairs = index_pairs(indices, among[0].device)
+    return masked_pairs(*(pair_mask(p, size) & mask for p, mask in zip(pairs, among, strict=True)))
 
 
 def _shown(mask: Tensor, names: Tensor) -> Tensor:

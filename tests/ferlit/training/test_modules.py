@@ -1,14 +1,18 @@
 import copy
+import math
+from functools import partial
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+from lightning.pytorch import Trainer
 from pytorch_metric_learning.losses import TripletMarginLoss
 
 from ferlit.data.loading.dataset import Batch
-from ferlit.errors import FerlitError
+from ferlit.errors import FerlitError, UsageError
 from ferlit.models import OneBranch, TwoBranch
-from ferlit.training import ExpressionModule, JointModule
+from ferlit.training import ExpressionModule, JointModule, WarmupCosine
 from nmloss import AdaptiveNMTupleClustersLoss, NMTupleClustersLoss, tuple_indices
 from tests.ferlit.tiny import NamelessBackbone, TinyBackbone
 
@@ -75,6 +79,73 @@ def test_the_parameters_of_the_metric_loss_train() -> None:
     assert all(not torch.equal(before[name], value)
                for name, value in module.metric_loss.state_dict().items()
                if value.numel())  # fmt: skip
+
+
+def test_the_metric_loss_may_have_a_rate_of_its_own() -> None:
+    loss_fn = AdaptiveNMTupleClustersLoss(128)
+    module = joint(metric_loss=loss_fn, branches=TwoBranch, loss_rate=0.1, optimizer=partial(
+        torch.optim.SGD, lr=0.5))  # fmt: skip
+    optimizer = module.configure_optimizers()
+    network, own = optimizer.param_groups
+    assert (network["lr"], own["lr"]) == (0.5, 0.05)
+    assert {id(x) for x in own["params"]} == {id(x) for x in loss_fn.parameters()}
+    assert len(network["params"]) + len(own["params"]) == len([*module.parameters()])
+    before = loss_fn.bias.item()
+    module.training_step(tuple_batch(), 0).backward()
+    optimizer.step()
+    assert loss_fn.bias.grad is not None
+    assert loss_fn.bias.item() == pytest.approx(before - 0.05 * loss_fn.bias.grad.item())
+
+
+def test_one_rate_is_one_group_of_all_parameters_in_their_order() -> None:
+    module = joint(metric_loss=AdaptiveNMTupleClustersLoss(128), branches=TwoBranch)
+    (group,) = module.configure_optimizers().param_groups
+    assert [id(x) for x in group["params"]] == [id(x) for x in module.parameters()]
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        WarmupCosine,
+        partial(torch.optim.lr_scheduler.StepLR, step_size=2, gamma=0.5),
+        partial(torch.optim.lr_scheduler.ReduceLROnPlateau, patience=0),
+    ],
+)
+def test_schedules_keep_the_share_of_the_rate(schedule: Any) -> None:
+    loss_fn = AdaptiveNMTupleClustersLoss(128)
+    module = joint(metric_loss=loss_fn, loss_rate=0.1, lr_scheduler=schedule)
+    module.trainer = Trainer(max_epochs=8, logger=False, enable_checkpointing=False)
+    configured = module.configure_optimizers()
+    network, own = configured["optimizer"].param_groups
+    rates = []
+    for _ in range(4):
+        configured["optimizer"].step()
+        is_plateau = isinstance(schedule, partial) and "patience" in schedule.keywords
+        configured["lr_scheduler"].step(*([1.0] if is_plateau else []))
+        rates.append(network["lr"])
+        assert own["lr"] == pytest.approx(0.1 * network["lr"])
+    assert len(set(rates)) > 1
+
+
+def test_a_schedule_that_sets_all_rates_is_refused() -> None:
+    schedule = partial(torch.optim.lr_scheduler.OneCycleLR, max_lr=0.1, total_steps=9)
+    module = joint(
+        metric_loss=AdaptiveNMTupleClustersLoss(128), loss_rate=0.1, lr_scheduler=schedule
+    )
+    module.trainer = Trainer(max_epochs=9, logger=False, enable_checkpointing=False)
+    with pytest.raises(UsageError, match=r"loss_rate=0.1: the schedule sets .* to 0.004, and to"):
+        module.configure_optimizers()
+
+
+def test_a_rate_that_cannot_be_used_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    assert len(joint(loss_rate=0.1).configure_optimizers().param_groups) == 1
+    assert "loss_rate=0.1 is not used: NMTupleClustersLoss learns nothing" in caplog.text
+    options = {"metric_loss": AdaptiveNMTupleClustersLoss(128), "loss_rate": 0.1}
+    with pytest.raises(UsageError, match=r"loss_rate=0.1: the optimiser takes no groups"):
+        joint(**options, optimizer=torch.optim.LBFGS).configure_optimizers()
+    for rate in (-0.1, math.inf, math.nan):
+        with pytest.raises(UsageError, match=f"loss_rate={rate}: a share"):
+            joint(loss_rate=rate)
 
 
 def test_images_instead_of_tuples_are_explained() -> None:

@@ -78,6 +78,13 @@ COMBINATIONS = {
         f"{CALLBACKS}lightning.pytorch.callbacks.LearningRateMonitor",
         "--trainer.callbacks.logging_interval=step",
     ),
+    "a rate of the loss's own": (
+        0,
+        *TUPLES,
+        "--model.loss_rate=0.1",
+        "--model.metric_loss.sharpness=2",
+        "--model.metric_loss.learn=linear",
+    ),
     "double precision": (0, *TUPLES, "--trainer.precision=64-true"),
     "by steps": (
         0,

@@ -31,6 +31,9 @@ def without(options: list[str], *names: str) -> list[str]:
         ("--model.lr_scheduler=null", "model.lr_scheduler: CosineAnnealingLR there, None now"),
         ("--model.alpha=0.5", "model.alpha: 1.0 there, 0.5 now"),
         ("--model.metric_loss.threshold=1", "model.metric_loss.threshold: 2.0 there, 1.0 now"),
+        ("--model.metric_loss.sharpness=4", "model.metric_loss.sharpness: None there, 4"),
+        ("--model.metric_loss.learn=linear", "model.metric_loss.learn: all there, linear now"),
+        ("--model.loss_rate=0.1", "model.loss_rate: 1.0 there, 0.1 now"),
         ("--data.tuples_per_batch=4", "data.tuples_per_batch: 6 there, 4 now"),
         ("--data.augment.rotation=9", "data.augment.rotation: 0.0 there, 9.0 now"),
         ("--data.seed=3", "data.seed: 0 there, 3 now"),
@@ -51,6 +54,20 @@ def test_a_setting_that_a_resumed_fit_cannot_change_is_refused(
     assert f"  {shown}" in errors
     assert "--model.init_from" in errors
     assert {path: path.read_bytes() for path in finished.iterdir() if path.is_file()} == before
+
+
+def test_a_checkpoint_of_before_has_one_rate_for_all(
+    finished: Path, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What only one version knows is not compared; the optimiser could not take its state."""
+    content = torch.load(finished / "checkpoints" / "last.ckpt", weights_only=True)
+    del content["configuration"]["model"]["init_args"]["loss_rate"]
+    torch.save(content, tmp_path / "old.ckpt")
+    options = fit_options(store.folder, tmp_path, "--trainer.max_epochs=3")
+    going_on = [*options, f"--ckpt_path={tmp_path / 'old.ckpt'}"]
+    assert main([*going_on, "--model.loss_rate=0.1"]) == 1
+    assert "one learning rate for all; leave out loss_rate=0.1" in capsys.readouterr().err
+    assert main(going_on) == 0
 
 
 def test_a_checkpoint_that_was_copied_away_knows_its_settings(

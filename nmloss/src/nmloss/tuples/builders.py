@@ -22,6 +22,7 @@ from nmloss.indices import (
     check_range,
     index_pairs,
     label_masks,
+    pair_mask,
 )
 from nmloss.measures import Measure
 from nmloss.tuples.members import Rows, Segments
@@ -70,7 +71,7 @@ def build_tuples(
             check_range(pairs, size)
         if PAIR_COST * sum(len(anchors) for anchors, _ in pairs) <= size[0] * size[1]:
             return _listed(measure, query_is_positive, points, pairs, keeps_query)
-        masks = (_mask(pairs[0], size), _mask(pairs[1], size))
+        masks = (pair_mask(pairs[0], size), pair_mask(pairs[1], size))
     return _masked(measure, query_is_positive, points, masks, keeps_query)
 
 
@@ -157,12 +158,6 @@ def _listed(
         queries,
         measure,
     )
-
-
-def _mask(pairs: Pairs, size: tuple[int, int]) -> Tensor:
-    """(B, R) True at the pairs."""
-    mask = torch.zeros(size, dtype=torch.bool, device=pairs[0].device)
-    return mask.index_put(pairs, torch.ones_like(pairs[0], dtype=torch.bool))
 
 
 def _first_of_each(pairs: Pairs, num_references: int) -> Tensor:
