@@ -1,7 +1,7 @@
 """Where a checkpoint comes from: the run's folder around it, and the runs before it."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from ferlit.runs.checkpoints import CONFIGURATION
 from ferlit.runs.folder import BEST, RunFolder
 from ferlit.shipped import place_of
 
-OF_MACHINE = ("root", "store", "init_from")  # options of a run that are paths
+_OF_MACHINE = ("root", "store", "init_from")  # options of a run that are paths
 
 
 @dataclass(frozen=True)
@@ -114,24 +114,22 @@ class Origin:
         return tuple(dict.fromkeys(names))
 
 
-def without_paths(value: Any, names: Sequence[str] = OF_MACHINE) -> Any:
+def without_paths(value: Any) -> Any:
     """A configuration without what tells of the machine that it ran on.
 
-    Args:
-        value: The configuration, or a part of it.
-        names: Options that are left out; of other paths the last part stays.
+    Of paths that stay the last part does; what is empty is left out.
 
     >>> without_paths({"data": {"root": "/data/ferplus", "reader": {"votes": "majority"}}})
     {'data': {'reader': {'votes': 'majority'}}}
     """
     if isinstance(value, Mapping):
         return {
-            name: without_paths(inner, names)
+            name: without_paths(inner)
             for name, inner in value.items()
-            if name not in names and inner is not None
+            if name not in _OF_MACHINE and inner not in (None, {})
         }
     if isinstance(value, (list, tuple)):
-        return [without_paths(inner, names) for inner in value]
+        return [without_paths(inner) for inner in value]
     if isinstance(value, Path) or (isinstance(value, str) and os.sep in value):
         return Path(value).name
     return value

@@ -10,7 +10,7 @@ import yaml
 
 from ferlit.inference.classifiers.metadata import Metadata
 from ferlit.inference.licences import licence_of
-from ferlit.inference.origin import OF_MACHINE, Origin, without_paths
+from ferlit.inference.origin import Origin, without_paths
 
 _USE = """\
 For research on facial expressions, and for showing how such a network works. It tells which of the
@@ -108,7 +108,7 @@ def _training(origin: Origin) -> str:
         "data": origin.config.get("data"),
         "trainer": {"max_epochs": origin.config.get("trainer", {}).get("max_epochs")},
     }
-    text = yaml.safe_dump(without_paths(kept, (*OF_MACHINE, "reader")), sort_keys=False)
+    text = yaml.safe_dump(without_paths(kept), sort_keys=False)
     return f"`ferlit fit` with\n\n```yaml\n{text}```"
 
 
