@@ -29,8 +29,8 @@ from ferlit.inference.classifiers.exported import ExportedClassifier, OnnxClassi
 from ferlit.inference.classifiers.loading import load_classifier
 from ferlit.inference.export.exporter import describe
 from ferlit.inference.export.graphs import ProbabilityNetwork, write_onnx, write_pt2
-from ferlit.inference.export.parity import compare, predict, random_faces
 from ferlit.inference.export.labelled_faces import LabelledFaces
+from ferlit.inference.export.parity import compare, predict, random_faces
 from ferlit.inference.export.quantise import quantise
 from ferlit.inference.origin import Origin
 from ferlit.inference.recogniser import Recogniser
