@@ -18,7 +18,7 @@ from ferlit.inference.classifiers.loading import load_classifier
 from ferlit.packed import description_of, read_packed, write_packed
 from ferlit.runs.people import Training
 from tests.ferlit.inference.faces import portrait, scene
-from tests.ferlit.shipped.known_faces import ANSWERS, answers, differences, known_faces
+from tests.ferlit.shipped.known_faces import ANSWERS, FACES, answers, differences, known_faces
 
 MOST_BYTES = 15_000_000  # of a wheel, for all of them
 ROUNDING = 2e-3
@@ -137,7 +137,7 @@ def test_a_face_that_no_expression_fits_is_unsure(
 
 
 def test_least_is_a_probability(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["recognise", "pyproject.toml", "--aligned", "--least=60"]) == 2
+    assert main(["recognise", str(FACES), "--aligned", "--least=60"]) == 2
     assert "least=60.0: a probability, from 0 to 1" in capsys.readouterr().err
 
 
@@ -165,7 +165,7 @@ def test_a_name_wins_over_a_folder_of_that_name_and_says_so(
 
 
 def test_a_model_that_is_not_there_says_which_are(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["recognise", "pyproject.toml", "--aligned", "--model=ferplsu"]) == 1
+    assert main(["recognise", str(FACES), "--aligned", "--model=ferplsu"]) == 1
     assert "a name of `ferlit models` (ferplus" in capsys.readouterr().err
 
 
