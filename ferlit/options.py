@@ -4,6 +4,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from ferlit.errors import UsageError
+
+_FEWEST_DRAWS, _MOST_DRAWS = 100, 100_000
+
 
 def add_landmark_models(parser: argparse.ArgumentParser) -> None:
     """Add ``--landmark-models DIR``, for commands that find faces without the network."""
@@ -48,6 +52,49 @@ def add_prior(parser: argparse.ArgumentParser) -> None:
         "alike (uniform), or in shares: neutral=3,happiness=1. A network answers what was frequent "
         "in its training when it is in doubt: try uniform on posed pictures",
     )
+
+
+def add_bootstrap(parser: argparse.ArgumentParser) -> None:
+    """Add ``--bootstrap N``; `check_bootstrap` looks at what was given."""
+    parser.add_argument(
+        "--bootstrap",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="draws for the 95%% intervals (default: 1000); 0 for none",
+    )
+
+
+def check_bootstrap(draws: int) -> None:
+    """See that the draws of ``--bootstrap`` are enough for intervals, or none.
+
+    Raises:
+        UsageError: they are not.
+
+    >>> check_bootstrap(0)
+    """
+    if draws and not _FEWEST_DRAWS <= draws <= _MOST_DRAWS:
+        raise UsageError(
+            f"--bootstrap {draws}: from {_FEWEST_DRAWS} to {_MOST_DRAWS:,} draws, or 0 for no "
+            "intervals"
+        )
+
+
+def add_jobs(parser: argparse.ArgumentParser) -> None:
+    """Add ``--jobs N``, for commands that train many networks; see `check_jobs`."""
+    parser.add_argument(
+        "--jobs", type=int, help="fits at once (default: one a GPU, or one where there is none)"
+    )
+
+
+def check_jobs(jobs: int | None) -> None:
+    """See that ``--jobs`` is a number of fits.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if jobs is not None and jobs < 1:
+        raise UsageError(f"--jobs {jobs}: at least 1")
 
 
 def add_trust(parser: argparse.ArgumentParser) -> None:

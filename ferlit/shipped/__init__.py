@@ -21,6 +21,11 @@ def names() -> list[str]:
     return sorted(found, key=lambda name: name != DEFAULT)
 
 
+def weights_of(name: str) -> Path:
+    """Where the weights of one of them lie."""
+    return FOLDER / f"{name}{ENDING}"
+
+
 def place_of(model: Path | str) -> Path:
     """Where a model lies that may be named: a file or folder stays what it is.
 
@@ -38,4 +43,4 @@ def place_of(model: Path | str) -> Path:
             "lies here",
             *(model, model),
         )
-    return FOLDER / f"{model}{ENDING}"
+    return weights_of(str(model))

@@ -32,7 +32,7 @@ def main(command: str, options: list[str]) -> None:
         raise UsageError(
             f"{given.name}: no network of ours; known are {', '.join(shipped.names())}"
         )
-    card = shipped.place_of(given.name).with_suffix(".md")
+    card = shipped.weights_of(given.name).with_suffix(".md")
     print(card.read_text(encoding="utf-8"), end="")
 
 
@@ -41,7 +41,7 @@ def _list() -> None:
 
     console = Console(highlight=False, soft_wrap=True)
     for name in shipped.names():
-        path = shipped.FOLDER / f"{name}.safetensors"
+        path = shipped.weights_of(name)
         said = read_description(path)
         size = path.stat().st_size + description_of(path).stat().st_size
         default = " (the default)" if name == shipped.DEFAULT else ""

@@ -29,7 +29,7 @@ from ferlit.errors import ContradictionError, DataError
 
 # The expressions by their code in the CSV files.
 CODES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
-_CODES = {str(code): name for code, name in enumerate(CODES)}
+BY_CODE = {str(code): name for code, name in enumerate(CODES)}
 USAGES = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
 PUBLISHED = Published(
     "images",
@@ -122,10 +122,10 @@ def _rows_with_usage(path: Path, root: Path, unread: _Unread) -> Iterator[_Row]:
         image = row_of(below(root, path), row)
         if usage not in USAGES:
             unread[image] = f"the Usage {usage[:40]!r}; known are {', '.join(USAGES)}"
-        elif emotion not in _CODES:
+        elif emotion not in BY_CODE:
             unread[image] = _unknown_emotion(emotion)
         else:
-            yield {"image": image, "expression": _CODES[emotion], "split": USAGES[usage]}
+            yield {"image": image, "expression": BY_CODE[emotion], "split": USAGES[usage]}
 
 
 def _check_codes(path: Path, emotions: Iterable[str]) -> None:
@@ -148,10 +148,10 @@ def _challenge_rows(path: Path, root: Path, unread: _Unread) -> Iterator[_Row]:
             _check_codes(path, texts)
         for row, text in enumerate(texts):
             image = row_of(below(root, path), row)
-            if is_labelled and text not in _CODES:
+            if is_labelled and text not in BY_CODE:
                 unread[image] = _unknown_emotion(text)
                 continue
-            expression = _CODES[text] if is_labelled else ""
+            expression = BY_CODE[text] if is_labelled else ""
             yield {"image": image, "expression": expression, "split": _CHALLENGE[path.name]}
     except DataError as error:
         if path.name == "train.csv" or isinstance(error, ContradictionError):
@@ -217,7 +217,7 @@ def _split(path: Path, root: Path, held: tuple[str, ...], has_val: bool) -> str 
 
 
 def _known() -> str:
-    return ", ".join(f"{code} {name}" for code, name in _CODES.items())
+    return ", ".join(f"{code} {name}" for code, name in BY_CODE.items())
 
 
 def _unknown_emotion(code: str) -> str:

@@ -114,8 +114,8 @@ class ExpressionDataModule(LightningDataModule):
         is made here.
         """
         store = self.store_folder
-        is_named = self.database is not None and self.root is not None
-        if is_named and not find_database(str(self.database)).classes:
+        database = self.root and self.database and find_database(self.database)
+        if database and not database.classes:
             self._prepare()
             store = self.store_path
         return find_source(self.database, self.root, store, self.reader, self.landmarks)

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Literal
 
 from ferlit.errors import UsageError
+from ferlit.options import add_bootstrap, add_jobs, check_bootstrap, check_jobs
 
-_FEWEST, _MOST = 100, 100_000  # draws
 _EPILOG = """\
 Any option of ferlit fit (--data.folds 10, --trainer.max_epochs 30, --model.init_from CKPT ...) is
 handed on to every fit. The data of the configuration (database, root, store, reader, fold) give way
@@ -33,13 +33,8 @@ examples:
 def main(command: str, options: list[str]) -> None:
     """Run ``ferlit crossdata``."""
     given, rest = _parser(command).parse_known_args(options)
-    if given.jobs is not None and given.jobs < 1:
-        raise UsageError(f"--jobs {given.jobs}: at least 1")
-    if given.bootstrap and not _FEWEST <= given.bootstrap <= _MOST:
-        raise UsageError(
-            f"--bootstrap {given.bootstrap}: from {_FEWEST} to {_MOST:,} draws, or 0 for no "
-            "intervals"
-        )
+    check_jobs(given.jobs)
+    check_bootstrap(given.bootstrap)
     folders = read_stores(given.stores)
     rounds = None if given.fold is None else read_rounds(given.fold)
     if given.output.exists() and not given.output.is_dir():
@@ -158,16 +153,8 @@ def _parser(command: str) -> argparse.ArgumentParser:
         action="store_true",
         help="a network may answer only classes that the store has, as in ferlit evaluate",
     )
-    parser.add_argument(
-        "--bootstrap",
-        type=int,
-        default=1000,
-        metavar="N",
-        help="draws for the 95%% intervals (default: 1000); 0 for none",
-    )
-    parser.add_argument(
-        "--jobs", type=int, help="fits at once (default: one a GPU, or one where there is none)"
-    )
+    add_bootstrap(parser)
+    add_jobs(parser)
     parser.add_argument(
         "--device", default="cpu", help="of the tests: cpu (default), cuda, cuda:1, ..."
     )

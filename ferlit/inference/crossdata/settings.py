@@ -1,18 +1,17 @@
 """What the networks and the tests of a matrix have in common: the folder remembers it."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ferlit.errors import FerlitError
 from ferlit.files import write_json
 from ferlit.inference.crossdata.members import Member
 from ferlit.inference.evaluate.results import Sampling
 from ferlit.runs.settings import changes_beside, short
 from ferlit.training.crossval.settings import comparable
 from ferlit.training.free_settings import FREE_IN_CROSSVAL
+from ferlit.training.subprocesses.grids import read_settings
 
 SETTINGS = "crossdata.json"
 _FREE = (*FREE_IN_CROSSVAL, "protocol")  # the store's own protocol tells more
@@ -72,27 +71,17 @@ class Settings:
         Raises:
             FerlitError: the file is damaged, or there are runs without it.
         """
-        path = folder / SETTINGS
-        try:
-            found = cls(**json.loads(path.read_text(encoding="utf-8")))
-            for store in found.stores.values():
-                _ = store["content"], store["protocol"], store["settings"]
-            _ = [*map(int, found.seeds)], found.judging.keys()
-        except FileNotFoundError:
-            if not (folder / "runs").exists():
-                return None
-            reason = "there is no such file"
-        except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
-            reason = f"{type(error).__name__}: {error}"
-        else:
-            return found
-        raise FerlitError(
-            f"{folder} holds runs, but {path} does not tell what they were made with ({reason}); "
-            "give another --output"
-        )
+        return read_settings(folder / SETTINGS, cls._understand)
+
+    @classmethod
+    def _understand(cls, content: Any) -> "Settings":
+        found = cls(**content)
+        for store in found.stores.values():
+            _ = store["content"], store["protocol"], store["settings"]
+        _ = [*map(int, found.seeds)], found.judging.keys()
+        return found
 
     def write(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / SETTINGS, asdict(self))
 
     def differences(self, other: "Settings") -> list[str]:

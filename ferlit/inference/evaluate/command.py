@@ -4,9 +4,8 @@ import argparse
 from pathlib import Path
 
 from ferlit.errors import UsageError
-from ferlit.options import add_prior, add_trust
+from ferlit.options import add_bootstrap, add_prior, add_trust, check_bootstrap
 
-_FEWEST, _MOST = 100, 100_000  # draws
 _EPILOG = """\
 Classes are matched by name. Faces of an expression that the model does not know are left out and
 counted; classes that a store lacks stay possible answers, unless --common is given. The faces are
@@ -25,11 +24,7 @@ examples:
 def main(command: str, options: list[str]) -> None:
     """Run ``ferlit evaluate``."""
     given = _parser(command).parse_args(options)
-    if given.bootstrap and not _FEWEST <= given.bootstrap <= _MOST:
-        raise UsageError(
-            f"--bootstrap {given.bootstrap}: from {_FEWEST} to {_MOST:,} draws, or 0 for no "
-            "intervals"
-        )
+    check_bootstrap(given.bootstrap)
     if given.seed < 0:
         raise UsageError(f"--seed {given.seed}: from 0")
     places = [folder.resolve() for folder in given.store]
@@ -102,13 +97,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
         "--flip", action="store_true", help="average over a face and its mirror image"
     )
     add_prior(parser)
-    parser.add_argument(
-        "--bootstrap",
-        type=int,
-        default=1000,
-        metavar="N",
-        help="draws for the 95%% intervals (default: 1000); 0 for none",
-    )
+    add_bootstrap(parser)
     parser.add_argument("--seed", type=int, default=0, help="of the draws (default: 0)")
     parser.add_argument(
         "--allow_seen_people",

@@ -5,7 +5,7 @@ from pathlib import Path, PurePath
 
 from ferlit.configurations import find_config
 from ferlit.errors import FerlitError, UsageError
-from ferlit.options import option_values
+from ferlit.options import add_jobs, check_jobs, option_values
 from ferlit.training.subprocesses.grids import check_handed_on
 
 SYSTEMS = "softmax,softmax_tuples,1b_n1,2b_n1,1b_nm,2b_nm"
@@ -45,12 +45,9 @@ def parse_options(command: str, options: list[str]) -> tuple[argparse.Namespace,
         help=f"names of configurations in systems/, or YAML files of yours (default: {SYSTEMS})",
     )
     parser.add_argument("--seeds", default="0,1,2", help="default: 0,1,2")
-    parser.add_argument(
-        "--jobs", type=int, help="fits at once (default: one a GPU, or one where there is none)"
-    )
+    add_jobs(parser)
     given, rest = parser.parse_known_args(options)
-    if given.jobs is not None and given.jobs < 1:
-        raise UsageError(f"--jobs {given.jobs}: at least 1")
+    check_jobs(given.jobs)
     check_handed_on(command, rest, {})
     fold = option_values(rest).get("data.fold", "0")
     if fold not in ("null", "0"):

@@ -1,15 +1,14 @@
 """What the runs of a cross-validation have in common: the settings, as ``fit`` resolves them."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ferlit.errors import FerlitError
 from ferlit.files import write_json
 from ferlit.runs.settings import changes_beside, nested, short, with_own_cosine
 from ferlit.training.free_settings import FREE_IN_CROSSVAL
+from ferlit.training.subprocesses.grids import read_settings
 
 SETTINGS = "crossval.json"
 
@@ -31,7 +30,6 @@ class Settings:
     content: str
 
     def write(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / SETTINGS, asdict(self))
 
     @classmethod
@@ -41,25 +39,17 @@ class Settings:
         Raises:
             FerlitError: the file is damaged, or there are runs without it.
         """
-        path = folder / SETTINGS
-        try:
-            found = cls(**json.loads(path.read_text(encoding="utf-8")))
-            # Earlier versions wrote paths, and the protocol only where it was the official split.
-            settings = {
-                system: {"protocol": "folds", **nested(values)}
-                for system, values in found.settings.items()
-            }
-            return replace(found, settings=settings)
-        except FileNotFoundError:
-            if not (folder / "runs").exists():
-                return None
-            reason = "there is no such file"
-        except (OSError, ValueError, TypeError, AttributeError) as error:
-            reason = str(error)
-        raise FerlitError(
-            f"{folder} holds runs, but {path} does not tell what they were made with ({reason}); "
-            "give another --output"
-        )
+        return read_settings(folder / SETTINGS, cls._understand)
+
+    @classmethod
+    def _understand(cls, content: Any) -> "Settings":
+        found = cls(**content)
+        # Earlier versions wrote paths, and the protocol only where it was the official split.
+        settings = {
+            system: {"protocol": "folds", **nested(values)}
+            for system, values in found.settings.items()
+        }
+        return replace(found, settings=settings)
 
     def differences(self, other: "Settings") -> list[str]:
         """What ``other`` sets otherwise for the systems of this one, a line each."""

@@ -1,8 +1,9 @@
 """What commands have in common that train many networks into one folder, a process each."""
 
+import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -40,6 +41,7 @@ class GridRun(Protocol):
         """The process that trains it."""
 
 
+S = TypeVar("S")
 T = TypeVar("T", bound=GridRun)
 
 
@@ -125,6 +127,33 @@ def has_begun(folder: Path) -> bool:
     """Whether a run has a checkpoint to go on from, or is finished with or without checkpoints."""
     runs = map(RunFolder, folder.glob("runs/*/*/*"))
     return any(run.is_finished or any(run.path.glob(f"{CHECKPOINTS}/*.ckpt")) for run in runs)
+
+
+def read_settings(path: Path, understand: Callable[[Any], S]) -> S | None:
+    """What all runs of a folder have in common, as the folder remembers it.
+
+    Args:
+        path: The JSON file in the folder.
+        understand: From its content to the settings.
+
+    Returns:
+        The settings, or None where the folder is new.
+
+    Raises:
+        FerlitError: the file is damaged, or there are runs without it.
+    """
+    try:
+        return understand(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        if not (path.parent / "runs").exists():
+            return None
+        reason = "there is no such file"
+    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+        reason = f"{type(error).__name__}: {error}"
+    raise FerlitError(
+        f"{path.parent} holds runs, but {path} does not tell what they were made with ({reason}); "
+        "give another --output"
+    )
 
 
 def refuse_differences(folder: Path, differences: Sequence[str]) -> None:

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from ferlit.data.databases.base import Database, Option
 from ferlit.data.databases.counts import Published
-from ferlit.data.databases.fer2013 import CODES, FER2013, USAGES
+from ferlit.data.databases.fer2013 import BY_CODE, FER2013, USAGES
 from ferlit.data.databases.ferplus.rows import NAME, paired_rows
 from ferlit.data.databases.ferplus.votes import COLUMNS, RULES, vote_targets, winners
 from ferlit.data.databases.listing import (
@@ -173,8 +173,8 @@ def _faces_of_table(table: Path, pictures: Path, root: Path, unread: _Unread) ->
             continue  # no face
         try:
             image = row_of(below(root, pictures), row)
-            own = CODES[int(emotion)] if emotion in map(str, range(len(CODES))) else None
-            yield _Face(image, USAGES[usage], _votes(_checked(name), counts), own)
+            votes = _votes(_checked(name), counts)
+            yield _Face(image, USAGES[usage], votes, BY_CODE.get(emotion))
         except DataError as error:
             unread[row_of(below(root, table), row)] = str(error)
 
