@@ -12,6 +12,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -56,6 +57,23 @@ LOSSES: dict[str, tuple[Callable[[], nn.Module], tuple[str, ...]]] = {
     "ContrastiveLoss": (pml.ContrastiveLoss, BOTH),
     "NTXentLoss": (pml.NTXentLoss, (TUPLE_BATCHES,)),  # half a second a step on all pairs
     "SupConLoss": (pml.SupConLoss, BOTH),
+}
+# Options of ours, by --losses alone.
+VARIANTS: dict[str, tuple[Callable[[], nn.Module], tuple[str, ...]]] = {
+    **{
+        f"NMTupleClustersLoss:sharpness={k}": (
+            partial(NMTupleClustersLoss, sharpness=k),
+            (TUPLE_BATCHES,),
+        )
+        for k in (8, 4, 2)
+    },
+    **{
+        f"AdaptiveNMTupleClustersLoss:learn={what}": (
+            partial(AdaptiveNMTupleClustersLoss, EMBEDDING_SIZE, learn=what),
+            (TUPLE_BATCHES,),
+        )
+        for what in ("linear", "threshold", "nothing")
+    },
 }
 COLUMNS = ("Recall@1", "MAP@R", "Recall@1, others", "MAP@R, others", "neighbour's writer", "probe")
 
@@ -193,7 +211,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument("--losses", nargs="+", choices=LOSSES, default=list(LOSSES))
+    parser.add_argument("--losses", nargs="+", choices=LOSSES | VARIANTS, default=list(LOSSES))
     parser.add_argument("--split", choices=("val", "test"), default="test")
     parser.add_argument("--rate", type=float, default=3e-3, help="learning rate")
     given = parser.parse_args()
@@ -204,7 +222,7 @@ def main() -> None:
     raw = evaluate(judged.images.flatten(1), judged)
     table.add_row("raw pixels", "", *(f"{score:.1f}" for score in raw), "")
     for name in given.losses:
-        make_loss, kinds = LOSSES[name]
+        make_loss, kinds = (LOSSES | VARIANTS)[name]
         for kind in kinds:
             scores, start = [], time.perf_counter()
             for seed in given.seeds:

@@ -15,9 +15,9 @@ not asked to remove; a softened one always pulls. The fixed threshold on handwri
 made-up writers (four seeds; per cent; all but the last among other writers)::
 
     k                       None     8     4     2
-    Recall@1                91.4  90.4  90.4  88.1
-    MAP@R                   68.1  71.8  73.1  68.5
-    nearest by same writer  71.2  66.1  58.4  54.0
+    Recall@1                91.3  90.9  89.7  87.5
+    MAP@R                   68.4  71.3  73.3  68.3
+    nearest by same writer  70.4  66.2  58.2  51.7
 
 ``positives_kept`` and ``tuples_with_loss`` (``collect_stats``) mean what they do without it: mining
 does not depend on it, and a tuple has a loss where one of its hinges would be active.
@@ -111,11 +111,10 @@ class AdaptiveNMTupleClustersLoss(TupleLoss):
     Or let it learn less. On handwritten digits by made-up writers (four seeds; per cent; all but
     the last among other writers; beside it the fixed threshold)::
 
-        learn                   all   all  linear  threshold  nothing  fixed
-        rate                      1   0.1       1          1        1
-        Recall@1               87.6  88.9    90.6       90.8     90.0   91.4
-        MAP@R                  61.1  65.5    68.1       67.8     68.0   68.1
-        nearest by same writer 78.2  74.8    76.5       74.0     72.2   71.2
+        learn                   all  linear  threshold  nothing  fixed
+        Recall@1               87.8    91.1       90.4     90.5   91.3
+        MAP@R                  61.7    68.7       67.1     68.4   68.4
+        nearest by same writer 75.2    75.1       75.0     70.6   70.4
 
     Args:
         embedding_size: D.
