@@ -23,6 +23,7 @@ from ferlit.training.distributed import check_launch, check_requeued, is_first_p
 from ferlit.training.fit.evaluating import check_classes
 from ferlit.training.fit.options import RUN_LOGGER, OptionsCLI
 from ferlit.training.fit.places import KEYWORDS, newest_checkpoint, remove_failed_start
+from ferlit.training.fit.trainer import RunTrainer
 from ferlit.training.fit.unused import leave_out_unused_data
 from ferlit.training.record.checkpoint_io import WholeCheckpoints
 from ferlit.training.record.logger import RunLogger
@@ -34,6 +35,7 @@ class CommandCLI(OptionsCLI):
     """Runs a command in the folder of the run whose checkpoint ``--ckpt_path`` names."""
 
     is_of_run = False  # whether the configuration is that of a run
+    trainer: RunTrainer
     content: dict[str, Any]  # of the checkpoint
     training: Training  # whom the checkpoint has seen
 
@@ -145,7 +147,7 @@ class CommandCLI(OptionsCLI):
         except Exception:
             # A SIGTERM to all processes ends a loader's workers, which PyTorch takes for a failure
             # of theirs before Lightning comes to end the run.
-            if not self.trainer.received_sigterm:
+            if not self.trainer.termination.is_asked:
                 run = self.trainer.logger
                 if isinstance(run, RunLogger) and run.begun and is_first_process():
                     remove_failed_start(run.begun)

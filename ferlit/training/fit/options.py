@@ -24,7 +24,6 @@ from ferlit.training.callbacks.provenance import RecordRun
 from ferlit.training.callbacks.seeding import SeedEpochs
 from ferlit.training.callbacks.statistics import LearningRate, MiningStatistics
 from ferlit.training.callbacks.summary import EpochSummary, SaveSplit, WriteResults
-from ferlit.training.callbacks.termination import EndWithWorkers
 from ferlit.training.fit.trainer import AUTO, RunTrainer, chosen_precision
 from ferlit.training.modules import ExpressionModule
 from ferlit.training.record.saved_config import SaveConfig, plain
@@ -88,7 +87,6 @@ class OptionsCLI(LightningCLI):
                     LearningRate(),
                     StopOnNonFinite(),
                     SeedEpochs(),
-                    EndWithWorkers(),
                     GoOn(),
                 ],
             },

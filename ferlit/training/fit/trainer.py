@@ -9,6 +9,7 @@ from lightning.pytorch.accelerators import Accelerator
 from lightning.pytorch.plugins import _PLUGIN_INPUT
 
 from ferlit.training.distributed import own_environment
+from ferlit.training.fit.termination import Termination
 
 AUTO = "auto"
 _CPU = ("avx512_bf16", "amx_bf16")  # what a processor calls its instructions for bfloat16
@@ -18,7 +19,7 @@ class RunTrainer(Trainer):
     """Lightning's trainer, whose precision may be left to the machine.
 
     Within SLURM it neither writes nor loads checkpoints that nobody has named, see
-    `ferlit.training.distributed.own_environment`.
+    `ferlit.training.distributed.own_environment`; a SIGTERM ends it as `Termination` says.
 
     Args:
         accelerator: As for Lightning's.
@@ -45,6 +46,9 @@ class RunTrainer(Trainer):
             plugins=own_environment(plugins),
             **trainer,
         )
+        self._signal_connector = self.termination = Termination(self)
+        # Lightning asks this before each batch of several processes.
+        self.fit_loop.epoch_loop._broadcast_sigterm_tensor = self.termination.agree  # type: ignore[method-assign]
 
 
 def chosen_precision(accelerator: Any = AUTO) -> Literal["bf16-mixed", "32-true"]:
