@@ -231,15 +231,24 @@ def test_an_uneven_last_batch_leaves_nobody_waiting(store: Store, tmp_path: Path
     assert RunFolder(run_folder(tmp_path, "odd")).is_finished
 
 
-def test_a_terminated_fit_of_two_ends_and_says_how_to_go_on(store: Store, tmp_path: Path) -> None:
-    options = ("--trainer.max_epochs=10000", *TWO)
+@pytest.mark.parametrize("is_in_a_step", [False, True])
+def test_a_terminated_fit_of_two_ends_and_says_how_to_go_on(
+    store: Store, tmp_path: Path, is_in_a_step: bool
+) -> None:
+    options = ["--trainer.max_epochs=10000", *TWO]
+    if is_in_a_step:
+        options.append("--trainer.callbacks+=tests.ferlit.recording.TerminateInStep")
     running = start(fit_options(store.folder, tmp_path, "long", *options))
     last = run_folder(tmp_path, "long") / "checkpoints" / "last.ckpt"
     deadline = time.monotonic() + 120
     while not last.exists() and running.poll() is None and time.monotonic() < deadline:
         time.sleep(0.1)
-    running.send_signal(signal.SIGTERM)
-    _, errors = running.communicate(timeout=60)
+    if not is_in_a_step:
+        running.send_signal(signal.SIGTERM)
+    try:
+        _, errors = running.communicate(timeout=60)
+    finally:
+        running.terminate()
     assert running.returncode == 130, errors
     assert errors.count("interrupted; to go on:\n  ferlit fit") == 1
     # The other process may complain of the lost connection before or after it.
