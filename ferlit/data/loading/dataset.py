@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from ferlit.data.loading.on_device import pack
 from ferlit.data.loading.transforms import FaceTransform
 from ferlit.data.store.joined import JoinedFaces
 
@@ -24,6 +25,8 @@ class Batch(NamedTuple):
         tuple_size: (M, N) where the batch is laid out tuple after tuple, else None.
         target: (B, K) what several people saw in the faces, where training learns that instead of
             the labels, else None.
+        draws: What is drawn for each crop, see `ferlit.data.loading.on_device.pack`, where the
+            device makes the images; until then they are (B, 0).
     """
 
     image: Tensor
@@ -32,6 +35,7 @@ class Batch(NamedTuple):
     sequence: Tensor
     tuple_size: tuple[int, int] | None = None
     target: Tensor | None = None
+    draws: Tensor | None = None
 
 
 Key = int | tuple[int, int]
@@ -49,6 +53,7 @@ class FaceDataset(Dataset[Batch]):
         targets: (n, K) what several people saw in all faces, to train on; None for the labels.
         draw_label: Draw one label from the targets each time instead, with the image's seed.
         tuple_size: (M, N) where batches are laid out tuple after tuple.
+        on_device: Leave the images to the device that holds the faces.
     """
 
     def __init__(
@@ -62,6 +67,7 @@ class FaceDataset(Dataset[Batch]):
         *,
         draw_label: bool = False,
         tuple_size: tuple[int, int] | None = None,
+        on_device: bool = False,
     ) -> None:
         self.faces = faces
         self.labels = labels
@@ -71,6 +77,7 @@ class FaceDataset(Dataset[Batch]):
         self.targets = targets
         self.draw_label = draw_label
         self.tuple_size = tuple_size
+        self.on_device = on_device
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -91,13 +98,20 @@ class FaceDataset(Dataset[Batch]):
             )
         elif self.targets is not None:
             targets = torch.from_numpy(np.array(self.targets[rows]))
+        images, draws = torch.empty(len(rows), 0), None
+        if self.on_device:
+            height, width = self.faces.shape[1:]
+            draws = pack(self.transform.draw(seeds, (height, width)))
+        else:
+            images = self.transform.batch(np.asarray(self.faces[rows]), seeds)
         return Batch(
-            self.transform.batch(np.asarray(self.faces[rows]), seeds),
+            images,
             torch.from_numpy(labels),
             torch.from_numpy(rows),
             torch.from_numpy(self.sequences[rows]),
             self.tuple_size,
             targets,
+            draws,
         )
 
 

@@ -20,7 +20,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ferlit.data.loading.geometry import happens, random_affine, random_crops
+from ferlit.data.loading.draws import Draws, draw_maps, draw_places, happens
+from ferlit.data.loading.geometry import cut, fixed_crops, fixed_places
 from ferlit.errors import UsageError
 
 INPUT_SIZE = 48
@@ -154,8 +155,7 @@ class FaceTransform:
         self.is_random = train
         self.crops = crops
         self.augment = augment
-        # On the network's input, whose mean is 0.
-        self.erasing = A.Erasing(scale=(0.02, 0.2), fill=0, p=1.0)
+        self.erasing = A.Erasing(scale=(0.02, 0.2), p=1.0)
         self.equalize = equalize
         self.fit_plane = fit_plane
 
@@ -181,46 +181,60 @@ class FaceTransform:
         Returns:
             (B, 1, 48, 48) float32; (B, 5, 1, 48, 48) with 5 crops.
         """
-        crops = np.ascontiguousarray(faces)
-        crops = self._vary(crops, seeds) if self.is_random else fixed_crops(crops, self.crops)
+        size: tuple[int, int] = faces.shape[1:]
+        faces = np.ascontiguousarray(faces)
+        draws = self.draw(seeds, size) if self.is_random else None
+        crops = (
+            cut(faces, draws, INPUT_SIZE) if draws else fixed_crops(faces, self.crops, INPUT_SIZE)
+        )
         images: NDArray[Any] = equalize_histograms(crops) if self.equalize else crops
         images = standardize(subtract_plane(images) if self.fit_plane else images)
-        if self.is_random and self.augment.erase:
-            self._erase(images, self.augment.seeds(seeds, "erase"))
+        for row, (left, top, right, bottom) in enumerate(draws.holes if draws else ()):
+            images[row, top:bottom, left:right] = 0  # the mean of an input
         # With strides that say channels last, so that the first convolution's output is so too.
         inputs = torch.from_numpy(images)[..., None].permute(0, 3, 1, 2)
         return inputs if self.crops == 1 else inputs.view(-1, self.crops, *inputs.shape[1:])
 
-    def _vary(self, faces: NDArray[np.uint8], seeds: Sequence[int]) -> NDArray[np.uint8]:
-        """Random crops of turned, moved and flipped faces."""
+    def draw(self, seeds: Sequence[int], size: tuple[int, int]) -> Draws:
+        """How faces are cut: at random in training, else each as many times as there are crops.
+
+        Args:
+            seeds: B of them.
+            size: Height and width of the faces.
+        """
+        height, width = size
+        if not self.is_random:
+            places = fixed_places((height - INPUT_SIZE, width - INPUT_SIZE), self.crops)
+            places = np.tile(places, (len(seeds), 1))
+            flipped, holes = np.zeros(len(places), bool), np.zeros((len(places), 4), np.int64)
+            return Draws(None, places, flipped, holes)
         augment = self.augment
+        maps = None
         if augment.is_affine:
-            faces = random_affine(
-                *(faces, augment.seeds(seeds, "affine")),
+            maps = draw_maps(
+                *(augment.seeds(seeds, "affine"), size),
                 rotation=augment.rotation,
                 zoom=augment.zoom,
                 shift=augment.shift,
             )
-        crops = random_crops(faces, augment.seeds(seeds, "crop"), INPUT_SIZE)
-        flipped = happens(augment.seeds(seeds, "flip"), augment.flip)
-        crops[flipped] = crops[flipped, :, ::-1]
-        return crops
+        room = height - INPUT_SIZE + 1, width - INPUT_SIZE + 1
+        return Draws(
+            maps,
+            draw_places(augment.seeds(seeds, "crop"), room),
+            happens(augment.seeds(seeds, "flip"), augment.flip),
+            self._holes(augment.seeds(seeds, "erase")),
+        )
 
-    def _erase(self, images: NDArray[np.float32], seeds: Sequence[int]) -> None:
-        """Empty a random rectangle of some images, in place."""
+    def _holes(self, seeds: Sequence[int]) -> NDArray[np.int64]:
+        """(B, 4) the rectangles to empty; of no size where there is none."""
+        holes = np.zeros((len(seeds), 4), np.int64)
+        size = {"shape": (INPUT_SIZE, INPUT_SIZE)}
         for row in np.flatnonzero(happens(seeds, self.augment.erase)).tolist():
             self.erasing.set_random_seed(seeds[row])
             self.erasing.py_random.random()  # what `happens` has drawn
-            images[row] = self.erasing(image=images[row])["image"]
-
-
-def fixed_crops(faces: NDArray[np.uint8], crops: int) -> NDArray[np.uint8]:
-    """(B * crops, 48, 48) of (B, H, W) faces: the centre, with 5 crops also the four corners."""
-    down, right = (size - INPUT_SIZE for size in faces.shape[1:])
-    corners = [(0, 0), (0, right), (down, 0), (down, right)] if crops == 5 else []
-    places = [(down // 2, right // 2), *corners]
-    each = [faces[:, y : y + INPUT_SIZE, x : x + INPUT_SIZE] for y, x in places]
-    return np.stack(each, axis=1).reshape(-1, INPUT_SIZE, INPUT_SIZE)
+            for hole in self.erasing.get_params_dependent_on_data(size, {})["holes"]:
+                holes[row] = hole
+        return holes
 
 
 def _over_image(reduce: Callable[..., Any], values: NDArray[np.float32]) -> NDArray[np.float32]:

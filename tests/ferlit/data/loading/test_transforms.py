@@ -181,17 +181,9 @@ def test_whole_batches_have_the_pixels_of_albumentations(
 @pytest.mark.parametrize(("independent", "kinds"), [(True, 4), (False, 2)])
 def test_independent_draws_flip_crops_from_everywhere(independent: bool, kinds: int) -> None:
     """Else a crop from the upper half is always flipped, and one from the lower half never."""
-    transform = FaceTransform(
-        train=True,
-        augment=Augmentation(independent=independent),
-        equalize=False,
-        fit_plane=False,
-    )
-    rows, columns = np.mgrid[:60, :60].astype(np.uint8)
-    seeds = range(300)
-    tops = transform._vary(np.stack([rows] * 300), seeds)[:, 0, 0]
-    firsts = transform._vary(np.stack([columns] * 300), seeds)[:, 0, [0, -1]].astype(int)
-    is_flipped = firsts[:, 0] > firsts[:, 1]
+    transform = FaceTransform(train=True, augment=Augmentation(independent=independent))
+    draws = transform.draw(range(300), (60, 60))
+    tops, is_flipped = draws.places[:, 0], draws.flipped
     away = tops != 6  # the middle, whose crops are of both kinds
     assert 100 < is_flipped.sum() < 200
     assert len(set(zip(tops[away] > 6, is_flipped[away], strict=True))) == kinds
