@@ -97,7 +97,8 @@ def facts(study: Study) -> list[tuple[str, str]]:
     protocol = f"official split, judged by its {judged} part"
     if first.folds:
         done = len({run.tested.fold for run in study.runs})
-        protocol = f"{first.folds} subject-independent folds, {done} of them tested here"
+        kind = "folds by image" if first.folds_by == "image" else "subject-independent folds"
+        protocol = f"{first.folds} {kind}, {done} of them tested here"
     found = f"{len(study.runs)} done"
     for name, notes in study.left_out.items():
         found += f", {len(notes)} {name}" if notes else ""
@@ -112,7 +113,7 @@ def facts(study: Study) -> list[tuple[str, str]]:
     judging = f"{len(tested)} images"
     judging += f", {counts['sequence']} sequences" if counts["sequence"] else ""
     judging += f", {counts['identity']} people" if counts["identity"] else ""
-    if first.folds:
+    if first.folds and first.folds_by == "identity":
         judging += "; each person by networks that were not trained on that person"
     return [
         *data,

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ferlit.data.folds import FoldsBy
 from ferlit.data.loading.datamodule import ExpressionDataModule
 from ferlit.data.store import Store, StoreUnion
 from ferlit.data.store.people import show_the_same_people as show_the_same_people
@@ -45,6 +46,8 @@ class Split:
         faces: Part -> hashes of the pixels, of faces that no other part has; empty where they are
             not known.
         stores: Those of each store, by its own names, where several are taken as one.
+        folds_by: What the folds go by: "identity", or "image", so that one person may be in
+            several parts.
     """
 
     database: str
@@ -56,11 +59,12 @@ class Split:
     content: str = ""
     faces: Mapping[str, Hashes] = field(default_factory=dict)
     stores: "tuple[Split, ...]" = ()
+    folds_by: FoldsBy = "identity"
 
     @classmethod
     def of(cls, data: ExpressionDataModule) -> "Split":
         """That of a data module after its setup."""
-        return cls.of_store(data.store, data.split, data.fold, data.folds)
+        return cls.of_store(data.store, data.split, data.fold, data.folds, data.folds_by)
 
     @classmethod
     def of_store(
@@ -69,6 +73,7 @@ class Split:
         split: NDArray[np.str_] | None = None,
         fold: int | None = None,
         folds: int | None = None,
+        folds_by: FoldsBy = "identity",
     ) -> "Split":
         """That of the faces of a store.
 
@@ -77,13 +82,14 @@ class Split:
             split: (n,) the part that each face is in; None for the official split.
             fold: Round of the cross-validation; None for the official split.
             folds: Number of rounds.
+            folds_by: What they go by.
         """
         records, named = store.records, store.description
         stores: tuple[Split, ...] = ()
         split = records["split"].to_numpy(str) if split is None else split
         if isinstance(store, StoreUnion):
             stores = tuple(
-                cls.of_store(member.store, split[member.rows], fold, folds)
+                cls.of_store(member.store, split[member.rows], fold, folds, folds_by)
                 for member in store.members
             )
         is_of = {part: store.is_labelled & (split == part) for part in PARTS}
@@ -99,6 +105,7 @@ class Split:
             store.content,
             _of_one_part({part: faces[chosen] for part, chosen in is_of.items()}),
             stores,
+            "identity" if fold is None else folds_by,
         )
 
     @classmethod
@@ -110,7 +117,8 @@ class Split:
         }
         known: dict[str, Any] = {name: content[name] for name in _NAMES}
         stores = tuple(map(cls.read, content.get("stores", ())))
-        return cls(**known, **hashed, content=content.get("content", ""), stores=stores)
+        more = {"content": content.get("content", ""), "stores": stores}
+        return cls(**known, **hashed, **more, folds_by=content.get("folds_by", "identity"))
 
     def plain(self) -> dict[str, Any]:
         """For a checkpoint: what loads safely."""
@@ -119,7 +127,8 @@ class Split:
             for name in _HASHED
         }
         stores = {"stores": [each.plain() for each in self.stores]} if self.stores else {}
-        return {name: getattr(self, name) for name in (*_NAMES, "content")} | hashed | stores
+        named = {name: getattr(self, name) for name in (*_NAMES, "content", "folds_by")}
+        return named | hashed | stores
 
     @property
     def parts(self) -> "tuple[Split, ...]":
@@ -129,12 +138,16 @@ class Split:
     @property
     def title(self) -> str:
         """For people, such as "fold 0 of 8"."""
-        return "the official split" if self.fold is None else f"fold {self.fold} of {self.folds}"
+        if self.fold is None:
+            return "the official split"
+        by = " by image" if self.folds_by == "image" else ""
+        return f"fold {self.fold} of {self.folds}{by}"
 
     @property
     def options(self) -> str:
         """The options of a command that give this split."""
         fold = "null" if self.fold is None else f"{self.fold} --data.folds={self.folds}"
+        fold += f" --data.folds_by={self.folds_by}" if self.folds_by == "image" else ""
         return f"--data.fold={fold}"
 
     def shows_people_of(self, database: str) -> bool:

@@ -4,6 +4,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ferlit.data.records import SequenceRule
 from ferlit.data.store.manifest import MANIFEST, DamagedError, read_manifest
@@ -35,6 +36,8 @@ class Description:
             was taken.
         blocks: Checksums of ``faces.npy`` (see `ferlit.data.store.manifest.block_checksums`); "" in
             the store of an earlier version.
+        reader: The options of the database's reader, with those that nobody chose; None in the
+            store of an earlier version, which does not remember them.
     """
 
     database: str
@@ -49,12 +52,16 @@ class Description:
     unread: dict[str, str] = field(default_factory=dict)
     several: dict[str, int] = field(default_factory=dict)
     blocks: str = ""
+    reader: dict[str, Any] | None = None
 
     def write(self, path: Path) -> None:
         write_text(path, self._text())
 
     def _text(self) -> str:
-        return json.dumps(asdict(self), indent=2) + "\n"
+        values = asdict(self)
+        if self.reader is None:
+            del values["reader"]  # as the earlier version wrote it
+        return json.dumps(values, indent=2) + "\n"
 
     @classmethod
     def read(cls, path: Path) -> "Description":

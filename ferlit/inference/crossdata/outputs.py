@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ferlit.data.preparation.choices import options_text
 from ferlit.evaluation.bootstrap import LEVEL, Interval
 from ferlit.evaluation.plots import plot_matrix
 from ferlit.files import whole_file, write_json
@@ -30,7 +31,9 @@ def print_members(members: Sequence[Member], console: Console) -> None:
         description = member.store.description
         counts = [member.counts(fold) for fold in member.splits]
         parts = ["\n".join(str(each[part]) for each in counts) for part in ("train", "val", "test")]
-        names = [member.name, description.database, str(len(description.classes)), member.protocol]
+        options = options_text(description.database, description.reader).replace(", ", "\n")
+        database = "\n".join(filter(None, [description.database, options]))
+        names = [member.name, database, str(len(description.classes)), member.protocol]
         table.add_row(*map(Text, [*names, *parts]))
     console.print(table)
 
@@ -174,6 +177,7 @@ def _describe(member: Member) -> dict[str, Any]:
     return {
         "folder": str(store.folder.resolve()),
         "database": store.description.database,
+        "reader": store.description.reader,
         "content": store.content,
         "classes": list(store.description.classes),
         "protocol": member.protocol,

@@ -36,7 +36,8 @@ class LabelledFaces:
         is_same = database == (origin.database if own is None else own.database)
         of_training = origin.fold if own is None else (own.fold, own.folds)
         fold, folds = (is_same and of_training) or (None, None)
-        self.data = ExpressionDataModule(store=folder, fold=fold, folds=folds or 8)
+        by = (own.folds_by if own else origin.folds_by) if fold is not None else "identity"
+        self.data = ExpressionDataModule(store=folder, fold=fold, folds=folds or 8, folds_by=by)
         try:
             self.data.setup("test")
         except DataError as error:
