@@ -9,6 +9,7 @@ from rich.console import Console
 
 from ferlit.errors import DataError, FerlitError, UsageError
 from ferlit.inference.crossdata.cells import Cell
+from ferlit.inference.crossdata.copies import Copies
 from ferlit.inference.crossdata.members import Member, Rounds, open_members
 from ferlit.inference.crossdata.outputs import print_matrix, print_members, write_matrix
 from ferlit.inference.crossdata.runs import CrossRun, plan_runs
@@ -224,14 +225,19 @@ def _check_pairs(members: Sequence[Member], judging: Judging) -> None:
                 part = tested.part(fold if tested is trained else None)
                 classes = trained.store.description.classes
                 _, part, _ = known_faces(classes, tested.store, part, common=judging.common)
+                which = f"{trained.name} ({_title(fold)}) on {tested.name}"
                 seen = seen_among(training, tested.store, part.rows, "test")
+                is_seen = which_seen(training, tested.store, part.rows, "test")
+                stay = part.rows if judging.allow_seen_people else part.rows[~is_seen]
+                copies = Copies.of(trained, fold, tested, stay)
+                for note in copies.notes(trained.name, tested.name, len(stay)):
+                    logger.warning("%s: %s", which, note)
                 if not seen.images:
                     continue
-                which = f"{trained.name} ({_title(fold)}) on {tested.name}"
                 if judging.allow_seen_people:
                     logger.warning("%s: %s (--%s true: they stay)", which, seen, ALLOW)
                     continue
-                if which_seen(training, tested.store, part.rows, "test").all():
+                if is_seen.all():
                     raise DataError(
                         f"{which}: all {seen.of} tested faces, or their persons, are among those "
                         "that train and validate the network, so that none could judge it; leave "

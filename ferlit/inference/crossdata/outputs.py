@@ -126,6 +126,7 @@ def table_of(cells: Sequence[Cell]) -> pd.DataFrame:
             "correct": image.correct,
             "total": image.total,
             "seen": cell.seen,
+            "copies": cell.copies.judged,
         }
         for figure in FIGURES:
             low, high = cell.intervals["image"].get(figure) or (None, None)
