@@ -85,18 +85,19 @@ class Origin:
     @property
     def database(self) -> str | None:
         """What this run trained on; several stores' databases are joined by "+"."""
-        return "+".join(self._own_databases) or None
+        return "+".join(self.own_databases) or None
 
     @property
-    def _own_databases(self) -> list[str]:
+    def own_databases(self) -> tuple[str, ...]:
+        """What this run trained on, one a store."""
         if self.stores:
-            return [each["database"] for each in self.stores]
+            return tuple(each["database"] for each in self.stores)
         name, stores = self.data.get("database"), self.data.get("store")
         if name is not None:
-            return [str(name)]
+            return (str(name),)
         folders = stores if isinstance(stores, list) else [] if stores is None else [stores]
         paths = [Path(folder) / DESCRIPTION for folder in folders]
-        return [Description.read(path).database for path in paths if path.is_file()]
+        return tuple(Description.read(path).database for path in paths if path.is_file())
 
     @property
     def fold(self) -> tuple[int, int] | None:
@@ -117,7 +118,7 @@ class Origin:
         names: list[str] = []
         current, seen = self, {self.checkpoint.resolve()}
         while True:
-            names += current._own_databases
+            names += current.own_databases
             start = (current.config.get("model", {}).get("init_args") or {}).get("init_from")
             if start is None or Path(start).resolve() in seen:
                 break

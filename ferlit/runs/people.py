@@ -135,6 +135,13 @@ class Split:
         """That of each store, by its own names: of one alone itself."""
         return self.stores or (self,)
 
+    def of_one(self, other: "Split") -> "Split":
+        """That of the store that another is the split of, where it is one of several; or itself."""
+        return next(
+            (part for part in self.stores if part.is_same(other)),
+            next((part for part in self.stores if part.database == other.database), self),
+        )
+
     @property
     def title(self) -> str:
         """For people, such as "fold 0 of 8"."""

@@ -164,7 +164,7 @@ def check_evaluation(
         return seen
     own = training.splits[0]
     before = Training(training.splits[1:])
-    if own.is_same(here) and not count_seen(before, data, part).images:
+    if own.of_one(here).is_same(here) and not count_seen(before, data, part).images:
         logger.warning(
             "%s: %s: %s itself has them in several parts", checkpoint, seen, data.source_name
         )
@@ -257,6 +257,8 @@ def _is_among(names: Hashes, parts: Any, part: str) -> NDArray[np.bool_]:
 
 def why(own: Split, here: Split) -> str:
     """How the data differ from those of a training, where it has seen some of them."""
+    if own.of_one(here) is not own:
+        return f"it was trained in {own.title} of {own.database}, and this store is one of them"
     if own.database != here.database:
         return f"it was trained on {own.database}, which shares people or pictures with them"
     if own.fingerprint != here.fingerprint:

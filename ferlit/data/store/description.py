@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ferlit.data.records import SequenceRule
+from ferlit.data.records import SequenceRule, check_classes
 from ferlit.data.store.manifest import MANIFEST, DamagedError, read_manifest
 from ferlit.data.store.replacing import read_steadily
 from ferlit.errors import DataError
@@ -68,7 +68,7 @@ class Description:
         """Read ``store.json``.
 
         Raises:
-            DataError: the file is missing or cannot be read.
+            DataError: the file is missing or cannot be read, or a class is called like a column.
             DamagedError: it is no description of a store, or not the one that was written.
         """
         try:
@@ -85,6 +85,7 @@ class Description:
             description = cls(**{**values, "classes": tuple(values["classes"])})
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise DamagedError(path, f"not the description of a store ({error})") from error
+        check_classes(description.classes, str(path.parent))
         digests = written_digests(path.parent, description)
         # Written in another way, such as on one line, it says the same.
         texts = (content, description._text().encode())

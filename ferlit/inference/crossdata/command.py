@@ -79,8 +79,7 @@ def read_stores(texts: list[str]) -> list[Path]:
     """
     folders: list[Path] = []
     for text in texts:
-        parts = [text] if Path(text).is_dir() else text.split(",")
-        folders += [Path(part.strip()) for part in parts if part.strip()]
+        folders += [Path(part) for part in _split(text) if part]
     places = [folder.resolve() for folder in folders]
     for folder, place in zip(folders, places, strict=True):
         if places.count(place) > 1:
@@ -90,6 +89,19 @@ def read_stores(texts: list[str]) -> list[Path]:
             f"--stores {','.join(texts)}: name at least two (for one, ferlit fit and crossval)"
         )
     return folders
+
+
+def _split(text: str) -> list[str]:
+    """The folders between the commas; one whose name has a comma is known by being there."""
+    parts = text.split(",")
+    found: list[str] = []
+    while parts:
+        ends = range(len(parts), 0, -1)
+        joined = {end: ",".join(parts[:end]).strip() for end in ends}
+        end = next((end for end in ends if joined[end] and Path(joined[end]).is_dir()), 1)
+        found.append(joined[end])
+        parts = parts[end:]
+    return found
 
 
 def read_rounds(text: str) -> "list[int] | Literal['all']":

@@ -47,11 +47,11 @@ def print_matrix(members: Sequence[Member], cells: Sequence[Cell], console: Cons
     table = Table(title="rows: trained on; columns: tested on", show_lines=True)
     table.add_column("")
     for member in members:
-        table.add_column(f"{member.name}\n{member.part().name}", justify="right")
+        table.add_column(Text(f"{member.name}\n{member.part().name}"), justify="right")
     by_names = {(cell.trained.name, cell.tested.name): cell for cell in cells}
     for row in members:
         found = [by_names.get((row.name, column.name)) for column in members]
-        table.add_row(row.name, *(_cell(cell) if cell else Text("-") for cell in found))
+        table.add_row(Text(row.name), *(_cell(cell) if cell else Text("-") for cell in found))
     console.print(table)
     lines = [f"accuracy, its counts and class mean{spread}; in brackets, {LEVEL}% intervals"]
     lines += [

@@ -77,7 +77,7 @@ def model_card(
 def _data(origin: Origin) -> str:
     if not origin.databases:
         return "Not known: the checkpoint was exported without the folder of its run."
-    own = (origin.database or origin.databases[0]).split("+")
+    own = origin.own_databases or origin.databases[:1]
     lines = [f"Trained on {' and '.join(f'`{name}`' for name in dict.fromkeys(own))}."]
     others = [name for name in origin.databases if name not in own]
     if others:

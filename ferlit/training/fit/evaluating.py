@@ -205,7 +205,8 @@ def check_classes(checkpoint: Path, content: Mapping[str, Any], classes: list[st
     if own is not None and list(own) != list(classes):
         raise DataError(
             f"{checkpoint} knows the classes {', '.join(own)}, and the data have "
-            f"{', '.join(classes)}; give data of the database that it was trained on"
+            f"{', '.join(classes)}; give data of the database that it was trained on, or take "
+            f"`ferlit evaluate --model {checkpoint} --store STORE`, which matches them by name"
         )
 
 
