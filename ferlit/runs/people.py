@@ -48,6 +48,8 @@ class Split:
         stores: Those of each store, by its own names, where several are taken as one.
         folds_by: What the folds go by: "identity", or "image", so that one person may be in
             several parts.
+        copies: Hashes of the pixels of faces that several parts have; empty where they are not
+            known.
     """
 
     database: str
@@ -60,6 +62,7 @@ class Split:
     faces: Mapping[str, Hashes] = field(default_factory=dict)
     stores: "tuple[Split, ...]" = ()
     folds_by: FoldsBy = "identity"
+    copies: Hashes = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @classmethod
     def of(cls, data: ExpressionDataModule) -> "Split":
@@ -94,7 +97,7 @@ class Split:
             )
         is_of = {part: store.is_labelled & (split == part) for part in PARTS}
         rows = {part: records[chosen] for part, chosen in is_of.items()}
-        faces = store.face_hashes
+        faces, copies = _of_one_part({part: store.face_hashes[is_of[part]] for part in PARTS})
         return cls(
             named.database,
             named.fingerprint,
@@ -103,9 +106,10 @@ class Split:
             {part: hashes(set(table["identity"]) - {""}) for part, table in rows.items()},
             {part: hashes(table["image"]) for part, table in rows.items()},
             store.content,
-            _of_one_part({part: faces[chosen] for part, chosen in is_of.items()}),
+            faces,
             stores,
             "identity" if fold is None else folds_by,
+            copies,
         )
 
     @classmethod
@@ -118,6 +122,8 @@ class Split:
         known: dict[str, Any] = {name: content[name] for name in _NAMES}
         stores = tuple(map(cls.read, content.get("stores", ())))
         more = {"content": content.get("content", ""), "stores": stores}
+        if "copies" in content:
+            more["copies"] = content["copies"].numpy().copy()
         return cls(**known, **hashed, **more, folds_by=content.get("folds_by", "identity"))
 
     def plain(self) -> dict[str, Any]:
@@ -128,7 +134,7 @@ class Split:
         }
         stores = {"stores": [each.plain() for each in self.stores]} if self.stores else {}
         named = {name: getattr(self, name) for name in (*_NAMES, "content", "folds_by")}
-        return named | hashed | stores
+        return named | hashed | stores | {"copies": torch.from_numpy(self.copies)}
 
     @property
     def parts(self) -> "tuple[Split, ...]":
@@ -236,16 +242,18 @@ def hash_each(names: list[str]) -> Hashes:
     return np.frombuffer(b"".join(digests), dtype="<i8").astype(np.int64)
 
 
-def _of_one_part(faces: Mapping[str, Hashes]) -> dict[str, Hashes]:
-    """The different hashes of each part that no other part has.
+def _of_one_part(faces: Mapping[str, Hashes]) -> tuple[dict[str, Hashes], Hashes]:
+    """The different hashes of each part that no other part has, and those that several have.
 
     >>> one, two = np.array([1, 1, 2]), np.array([2, 3])
-    >>> {part: found.tolist() for part, found in _of_one_part({"train": one, "val": two}).items()}
-    {'train': [1], 'val': [3]}
+    >>> found, copies = _of_one_part({"train": one, "val": two})
+    >>> {part: each.tolist() for part, each in found.items()}, copies.tolist()
+    ({'train': [1], 'val': [3]}, [2])
     """
     found = {part: np.unique(values) for part, values in faces.items()}
     values, counts = np.unique(np.concatenate(list(found.values())), return_counts=True)
-    return {part: np.setdiff1d(found[part], values[counts > 1]) for part in found}
+    copies = values[counts > 1]
+    return {part: np.setdiff1d(found[part], copies) for part in found}, copies
 
 
 def _same(one: Mapping[str, Hashes], other: Mapping[str, Hashes]) -> bool:

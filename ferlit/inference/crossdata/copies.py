@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferlit.inference.crossdata.members import Member
+from ferlit.runs.seen import seen_among
 
 
 class Copies(NamedTuple):
@@ -39,11 +40,8 @@ class Copies(NamedTuple):
             rows: Which.
         """
         own, others = trained.store.face_hashes, tested.store.face_hashes
-        is_shown = np.isin(trained.splits[fold], ("train", "val")) & trained.store.is_labelled
-        in_one_part = np.concatenate(list(trained.trainings[fold].splits[0].faces.values()))
-        copied = np.setdiff1d(own[is_shown], in_one_part)
         shared = 0 if tested is trained else int(np.isin(others, own).sum())
-        return cls(shared, int(np.isin(others[rows], copied).sum()))
+        return cls(shared, seen_among(trained.trainings[fold], tested.store, rows, "test").copies)
 
     def notes(self, trained: str, tested: str, judges: int) -> list[str]:
         """For people.

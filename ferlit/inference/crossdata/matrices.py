@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from ferlit.data.preparation.choices import other_options
 from ferlit.errors import DataError, FerlitError, UsageError
 from ferlit.inference.crossdata.cells import Cell
 from ferlit.inference.crossdata.copies import Copies
@@ -207,9 +208,11 @@ def _check_used(options: Sequence[str], members: Sequence[Member], *, is_round_g
     data = resolve(options, "the options").get("data") or {}
     reader = (data.get("init_args") or {}).get("reader")
     if reader:
+        found = {each.name: other_options(each.store.description, reader) for each in members}
+        others = "; ".join(f"{name}: {', '.join(lines)}" for name, lines in found.items() if lines)
         logger.warning(
-            "data.reader %s of the configuration is not used: the stores are prepared already",
-            reader,
+            "data.reader %s of the configuration is not used: the stores are prepared already%s",
+            *(reader, f" ({others})" if others else ""),
         )
 
 

@@ -173,6 +173,12 @@ class StoreResult:
         lines += [f"other settings than in training: {change}" for change in judged.changed]
         if judged.seen.images:
             lines.append(f"flattering: {judged.seen}")
+        if judged.seen.copies:
+            lines.append(
+                f"flattering: {judged.seen.copies} of {judged.seen.of} faces are, pixel by pixel, "
+                "among those that the model was trained or validated on, as the data of its "
+                "training have them in several parts; a test of those data has them too"
+            )
         if judged.seen.unknown:
             lines.append("whom the model was trained on is not known")
         return lines

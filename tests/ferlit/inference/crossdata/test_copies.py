@@ -1,15 +1,19 @@
 """Stores of a matrix with the same faces: what they have in common is counted."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from ferlit.cli import main
 from ferlit.data.store import Store
 from ferlit.inference.crossdata.copies import Copies
 from ferlit.inference.crossdata.members import Member
 from ferlit.runs.people import Split, Training
+from ferlit.runs.seen import seen_among
 from tests.ferlit.data.written_stores import write_store
+from tests.ferlit.tiny import TINY
 
 SPLITS = ("train", "train", "val", "test")
 
@@ -59,3 +63,35 @@ def test_other_faces_have_nothing_to_tell(two: tuple[Member, Member], tmp_path: 
     found = Copies.of(two[0], None, other, other.part().rows)
     assert found == (0, 0)
     assert found.notes("one", "new", 6) == []
+
+
+def test_a_checkpoint_knows_them_too(two: tuple[Member, Member]) -> None:
+    one, other = two
+    split = Split.read(Split.of_store(one.store).plain())
+    seen = seen_among(Training((split,)), other.store, other.part().rows, "test")
+    assert (seen.images, seen.copies, seen.of) == (0, 1, 6)
+    assert seen.to_dict()["copies"] == 1
+    old = {name: value for name, value in split.plain().items() if name != "copies"}
+    seen = seen_among(Training((Split.read(old),)), other.store, other.part().rows, "test")
+    assert seen.copies == 0  # of an earlier version, which does not tell
+    assert "copies" not in seen.to_dict()
+
+
+def test_an_evaluation_tells_of_them(two: tuple[Member, Member], tmp_path: Path) -> None:
+    one, other = two
+    assert main(["fit", *_fit(one.store.folder, tmp_path)]) == 0
+    model = tmp_path / "fer2013" / "version_0"
+    output = tmp_path / "evaluation"
+    given = ["evaluate", f"--model={model}", f"--store={other.store.folder}", "--bootstrap=0"]
+    assert main([*given, f"--output={output}"]) == 0
+    (told,) = json.loads((output / "evaluation.json").read_text())["stores"]
+    assert told["people"]["copies"] == 1
+    assert any(note.startswith("flattering: 1 of 6 faces are, pixel") for note in told["notes"])
+
+
+def _fit(store: Path, runs: Path) -> list[str]:
+    return [
+        *("--config=fer2013.yaml", "--data.database=null", f"--data.store={store}"),
+        *("--data.num_workers=0", "--trainer.max_epochs=1", "--trainer.accelerator=cpu"),
+        *(*TINY, f"--trainer.logger.save_dir={runs}"),
+    ]

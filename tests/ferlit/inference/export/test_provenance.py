@@ -97,3 +97,9 @@ def test_a_run_of_an_earlier_version_says_what_its_store_says(run: Path, tmp_pat
     (copy / "run.json").write_text(json.dumps(record))
     (told,) = Origin.of(copy / "checkpoints" / "best.ckpt").stores
     assert told["reader"] is None
+
+
+def test_a_report_names_them(run: Path, tmp_path: Path) -> None:
+    assert main(["report", f"--runs={run.parent}", f"--output={tmp_path / 'page'}"]) == 0
+    page = (tmp_path / "page" / "report.md").read_text()
+    assert "votes=crossentropy, own_labels=0.25" in page
