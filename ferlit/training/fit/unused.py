@@ -35,7 +35,7 @@ def leave_out_unused_data(config: Any, given: Mapping[str, str]) -> None:
             "first; without it the database's official split is taken"
         )
     if options.get("fold", 0) is None and options.get("folds_by", "identity") != "identity":
-        if "data.folds_by" in given:
+        if "data.folds_by" in given and "data.fold" not in given:
             raise UsageError(
                 f"--data.folds_by {given['data.folds_by']}: give the round as well, --data.fold 0 "
                 "for the first; without it the database's official split is taken"

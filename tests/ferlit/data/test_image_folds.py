@@ -14,8 +14,11 @@ from ferlit.data.databases.trees.folder import write_folder
 from ferlit.data.folds import image_folds
 from ferlit.data.records import record_table
 from ferlit.errors import DataError, UsageError
+from ferlit.inference.crossdata.members import open_members
 from ferlit.inference.origin import Origin
 from ferlit.runs.people import Split, Training
+from ferlit.training.crossval.rounds import split_rounds
+from ferlit.training.fit.options import resolve
 from tests.ferlit.data.written_stores import write_store
 from tests.ferlit.tiny import TINY
 
@@ -102,6 +105,35 @@ def test_two_stores_as_one_are_split_so_too(tmp_path: Path) -> None:
     )
     data.setup("fit")
     assert pd.crosstab(data.store.records["store"], data.split).to_numpy().min() > 0
+
+
+def test_stores_of_a_matrix_are_split_so_where_they_have_no_split(tmp_path: Path) -> None:
+    write_store(tmp_path / "official", "fer2013", splits=("train", "val", "test"))
+    write_store(tmp_path / "plain", "folder", people=("",), each=6, seed=1)
+    members = open_members(
+        [tmp_path / "official", tmp_path / "plain"],
+        ["--config=fer2013.yaml", "--data.folds=3", "--data.folds_by=image"],
+        rounds=None,
+        is_official=True,
+    )
+    official, plain = members
+    assert (official.protocol, plain.protocol) == ("official split", "fold 0 of 3 by image")
+    assert plain.part().why == "the test part of that round of folds over its pictures"
+    assert plain.counts(0) == {"train": 6, "val": 6, "test": 6}
+
+
+def test_a_cross_validation_takes_them(tmp_path: Path) -> None:
+    store = write_store(tmp_path / "plain", "folder", people=("",), each=6)
+    config = resolve(
+        [
+            *("--config=fer2013.yaml", f"--data.store={store.folder}", "--data.database=null"),
+            *("--data.fold=0", "--data.folds=3", "--data.folds_by=image"),
+        ],
+        "fit",
+    )
+    rounds = split_rounds(config)
+    assert rounds.folds_by == "image"
+    assert len(frozenset().union(*(each.images for each in rounds.rounds))) == 18
 
 
 @pytest.fixture(scope="module")
