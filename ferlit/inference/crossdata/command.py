@@ -14,10 +14,13 @@ to the stores and to --fold.
 
 A store whose official split has labelled faces in all three parts is split by it; others by folds
 over their persons (data.folds of them, as in ferlit crossval), of which --fold names the rounds. So
-no person trains and tests. All networks are tested on the same faces of a store: its test part, or
-those of the rounds; in its own row each round by the network that has not seen it. Faces that a
-network was trained or validated on, or whose persons were, are left out and counted: two stores may
-show the same people or pictures. Classes are matched by name, as in ferlit evaluate.
+no person trains and tests, but where --data.folds_by image splits by pictures. All networks are
+tested on the same faces of a store: its test part, or those of the rounds; in its own row each
+round by the network that has not seen it. Faces that a network was trained or validated on, or
+whose persons were, are left out and counted: two stores may show the same people or pictures.
+Faces that two stores have in common are counted; copies that the store that trains has in several
+of its own parts stay, as in its own test, and are counted too. Classes are matched by name, as in
+ferlit evaluate.
 
 DIR gets runs/STORE/seed_S/official_split or fold_K with the evaluations of each network on every
 store below evaluations/, and results.json, matrix.csv and matrix.png. The same command goes on with
