@@ -1,10 +1,21 @@
-"""Subject-independent folds: no person is in two of them (Liu et al. 2017, Sec. 5.3)."""
+"""Subject-independent folds: no person is in two of them (Liu et al. 2017, Sec. 5.3).
+
+Where nobody is named, pictures may be split all the same, by `image_folds`.
+"""
+
+import logging
+import warnings
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from ferlit.errors import DataError, UsageError
+
+logger = logging.getLogger(__name__)
+FoldsBy = Literal["identity", "image"]
+BY_IMAGE = "--data.folds_by image"
 
 
 def subject_folds(records: pd.DataFrame, folds: int) -> NDArray[np.int64]:
@@ -28,16 +39,14 @@ def subject_folds(records: pd.DataFrame, folds: int) -> NDArray[np.int64]:
     >>> sorted(set(subject_folds(record_table(rows), 3).tolist()))
     [0, 1, 2]
     """
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    if folds < 3:
-        raise UsageError(f"folds={folds}: training, validation and test need at least 3 folds")
+    _check_number(folds)
     unnamed = int((records["identity"] == "").sum())
     if unnamed:
         raise DataError(
             f"{unnamed} of {len(records)} images have no identity: "
             "subject-independent folds need one for each; "
-            "find them with `ferlit identities --store STORE`"
+            "find them with `ferlit identities --store STORE`, or split by pictures, whose persons "
+            f"may then be on both sides, with {BY_IMAGE}"
         )
     subjects = records["identity"].unique()
     if len(subjects) < folds:
@@ -47,14 +56,93 @@ def subject_folds(records: pd.DataFrame, folds: int) -> NDArray[np.int64]:
             f"into {folds} subject-independent folds; give more subjects or fewer folds "
             "(--data.folds, at least 3)"
         )
+    return _spread(records, records["identity"].to_numpy(object), folds)
+
+
+def image_folds(
+    records: pd.DataFrame,
+    folds: int,
+    recordings: NDArray[np.int64],
+    faces: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """The fold of every record where persons do not count: one may be in several folds.
+
+    Pictures of one recording, and those whose pixels are the same, stay together.
+
+    Args:
+        records: A record table.
+        folds: How many, at least 3.
+        recordings: (n,) the number of each image's recording.
+        faces: (n,) the same number for the same pixels.
+
+    Returns:
+        (n,) fold numbers from 0, classes spread evenly.
+
+    Raises:
+        DataError: no class has as many different pictures as there are folds.
+
+    >>> from ferlit.data.records import record_table
+    >>> rows = [{"image": f"{i}.png", "expression": "fear"} for i in range(6)]
+    >>> np.bincount(image_folds(record_table(rows), 3, np.arange(6), np.arange(6))).tolist()
+    [2, 2, 2]
+    """
+    _check_number(folds)
+    groups = _joined(recordings, faces)
+    labels = records["expression"]
+    counts = pd.Series(groups).groupby(labels.to_numpy()).nunique().drop("", errors="ignore")
+    few = counts[counts < folds]
+    if len(few) == len(counts):
+        raise DataError(
+            f"no class has {folds} different pictures or recordings, one for each fold: "
+            f"{_counted(few)}; give more pictures, or fewer folds (--data.folds, at least 3)"
+        )
+    if len(few):
+        logger.warning(
+            "fewer different pictures or recordings than the %d folds: %s; some folds have none",
+            *(folds, _counted(few)),
+        )
+    names = records["image"].groupby(groups).transform("min")  # so that no order matters
+    return _spread(records, names.to_numpy(object), folds)
+
+
+def _check_number(folds: int) -> None:
+    if folds < 3:
+        raise UsageError(f"folds={folds}: training, validation and test need at least 3 folds")
+
+
+def _counted(counts: "pd.Series[int]") -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items())
+
+
+def _joined(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(n,) one number for all rows that the same numbers of either kind lead to.
+
+    >>> _joined(np.array([0, 0, 1, 2]), np.array([5, 6, 6, 7])).tolist()
+    [0, 0, 0, 3]
+    """
+    numbers = pd.Series(np.arange(len(one)))
+    while True:
+        lowest = numbers.groupby(one).transform("min").groupby(other).transform("min")
+        if lowest.equals(numbers):
+            return numbers.to_numpy(np.int64)
+        numbers = lowest
+
+
+def _spread(records: pd.DataFrame, groups: NDArray[Any], folds: int) -> NDArray[np.int64]:
+    """(n,) the fold of every record: whole groups, the expressions as even as they can be."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
     # The splitter's result depends on the order of rows: sort, so that the order of files does not.
     order = records.sort_values("image").index.to_numpy()
     ordered = records.loc[order]
     fold_of = np.empty(len(records), dtype=np.int64)
     splitter = StratifiedGroupKFold(n_splits=folds)
-    splits = splitter.split(np.zeros(len(ordered)), ordered["expression"], ordered["identity"])
-    for fold, (_, members) in enumerate(splits):
-        fold_of[records.index.get_indexer(order[members])] = fold
+    rows = records.index.get_indexer(pd.Index(order))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The least populated class")
+        splits = splitter.split(np.zeros(len(ordered)), ordered["expression"], groups[rows])
+        for fold, (_, members) in enumerate(splits):
+            fold_of[rows[members]] = fold
     empty = sorted(set(range(folds)) - set(fold_of.tolist()))
     if empty:
         raise UsageError(f"fold {empty[0]} of {folds} would be empty; use fewer (--data.folds)")

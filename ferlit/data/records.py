@@ -18,7 +18,7 @@ landmarks   str     file with the image's 68 landmarks below the root, or ""
 
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -43,6 +43,7 @@ SPLITS = ("train", "val", "test")
 SequenceRule = Literal["max", "mean"]  # how the images of a sequence vote
 SEQUENCE_RULES: tuple[SequenceRule, ...] = get_args(SequenceRule)
 STORE = "store"  # a column more, where several stores are taken as one: which the image is of
+OF_IMAGE = ("image", "identity", "sequence", "label", "predicted")  # of a table of predictions
 COLUMNS = ("image", "expression", "identity", "sequence", "frame", "split", "landmarks")
 
 _ZEROS = re.compile(r"(?<![0-9])0+(?=[0-9])")
@@ -78,6 +79,43 @@ def canonical_expression(name: str) -> str:
     if key not in EXPRESSIONS:
         raise DataError(f"unknown expression {name!r}; known are {', '.join(EXPRESSIONS)}")
     return key
+
+
+def check_classes(classes: Sequence[str], place: str, *, several: bool = False) -> None:
+    """See that no class is called like a column of the tables that have a column for each.
+
+    Args:
+        classes: Their names.
+        place: Whose they are, for the message.
+        several: Whether tables have the column ``store``, as those of several stores as one.
+
+    Raises:
+        DataError: one is.
+
+    >>> check_classes(["anger", "label"], "store")
+    Traceback (most recent call last):
+        ...
+    ferlit.errors.DataError: store: a class is called 'label', as a column of the predictions ...
+    """
+    columns = (*OF_IMAGE, *([STORE] if several else []))
+    for name in classes:
+        if name in columns:
+            raise DataError(
+                f"{place}: a class is called {name!r}, as a column of the predictions is (they are "
+                f"{', '.join(columns)}); give it another name and prepare the store again"
+            )
+
+
+def meaning(name: str) -> str:
+    """What two names of one class have in common.
+
+    >>> meaning("Happy") == meaning("happiness"), meaning(" Joy ")
+    (True, 'joy')
+    """
+    try:
+        return canonical_expression(name)
+    except DataError:  # a class of the user's own
+        return name.strip().casefold()
 
 
 def record_table(

@@ -9,8 +9,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from ferlit.data.records import STORE
+from ferlit.data.records import STORE, check_classes
 from ferlit.evaluation.results import Evaluation
 from ferlit.files import whole_file, write_json
 from ferlit.runs.folder import CONFUSION, RESULTS, TESTED
@@ -27,7 +28,11 @@ def prediction_table(
         records: The n rows of the record table that were predicted.
         probabilities: (n, K).
         classes: Names of the K classes.
+
+    Raises:
+        DataError: a class is called like another column.
     """
+    check_classes(classes, "the network", several=STORE in records)
     stores = [STORE] if STORE in records else []
     table = records[[*stores, "image", "identity", "sequence"]].reset_index(drop=True)
     table["label"] = records["expression"].to_numpy()
@@ -62,12 +67,12 @@ def print_evaluation(
     table = Table(title=f"confusion by {level} (rows actual, columns predicted)")
     table.add_column("")
     for name in result.classes:
-        table.add_column(name[:2].upper(), justify="right")  # AN CO DI ..., as in the paper
+        table.add_column(Text(name[:2].upper()), justify="right")  # AN CO DI ..., as in the paper
     table.add_column("recall", justify="right")
     for name, row in zip(result.classes, result.confusion, strict=True):
         count = int(row.sum())
         recall = f"{row[result.classes.index(name)] / count:.0%}" if count else "-"
-        table.add_row(name, *(str(n) if n else "·" for n in row), recall)
+        table.add_row(Text(name), *(str(n) if n else "·" for n in row), recall)
     console.print(table)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from ferlit.data.folds import FoldsBy
 from ferlit.data.store import DESCRIPTION, Description
 from ferlit.errors import DataError
 from ferlit.packed import ENDING, read_description
@@ -15,6 +16,7 @@ from ferlit.runs.checkpoints import CONFIGURATION
 from ferlit.runs.folder import BEST, RunFolder
 from ferlit.shipped import place_of
 
+_OF_STORES = ("database", "reader", "landmarks", "images")
 _OF_MACHINE = ("root", "store", "init_from")  # options of a run that are paths
 
 
@@ -29,6 +31,8 @@ class Origin:
         split: ``split.csv``.
         confusion: ``confusion.csv``, counts by image; rows are actual, columns predicted.
         named: The databases, where the file itself names them.
+        stores: Those of its own training, each with ``database``, ``reader`` (its options),
+            ``landmarks`` and ``images``, as far as they are known.
     """
 
     checkpoint: Path
@@ -37,6 +41,7 @@ class Origin:
     split: pd.DataFrame
     confusion: pd.DataFrame
     named: tuple[str, ...] = ()
+    stores: tuple[dict[str, Any], ...] = ()
 
     @classmethod
     def of(cls, checkpoint: Path) -> "Origin":
@@ -53,8 +58,8 @@ class Origin:
         if checkpoint.suffix == ENDING and checkpoint.is_file():
             said = read_description(checkpoint)
             config, figures = said.get(CONFIGURATION) or {}, said.get("figures") or {}
-            named = tuple(said.get("databases") or ())
-            return cls(checkpoint, config, figures, pd.DataFrame(), pd.DataFrame(), named)
+            named, stores = (tuple(said.get(name) or ()) for name in ("databases", "stores"))
+            return cls(checkpoint, config, figures, pd.DataFrame(), pd.DataFrame(), named, stores)
         run = RunFolder.around(checkpoint.resolve())
         if run is None:
             return cls(checkpoint, {}, {}, pd.DataFrame(), pd.DataFrame())
@@ -66,6 +71,7 @@ class Origin:
                 metrics=run.results() if is_tested else {},
                 split=run.split(),
                 confusion=run.confusion() if is_tested else pd.DataFrame(),
+                stores=_stores(run.record().get("store")),
             )
         except DataError as error:
             reason = str(error).replace("cannot be read", "damaged", 1)
@@ -79,22 +85,30 @@ class Origin:
     @property
     def database(self) -> str | None:
         """What this run trained on; several stores' databases are joined by "+"."""
-        return "+".join(self._own_databases) or None
+        return "+".join(self.own_databases) or None
 
     @property
-    def _own_databases(self) -> list[str]:
+    def own_databases(self) -> tuple[str, ...]:
+        """What this run trained on, one a store."""
+        if self.stores:
+            return tuple(each["database"] for each in self.stores)
         name, stores = self.data.get("database"), self.data.get("store")
         if name is not None:
-            return [str(name)]
+            return (str(name),)
         folders = stores if isinstance(stores, list) else [] if stores is None else [stores]
         paths = [Path(folder) / DESCRIPTION for folder in folders]
-        return [Description.read(path).database for path in paths if path.is_file()]
+        return tuple(Description.read(path).database for path in paths if path.is_file())
 
     @property
     def fold(self) -> tuple[int, int] | None:
         """Round and number of folds of the cross-validation; None for the official split."""
         fold, folds = self.data.get("fold"), self.data.get("folds")
         return None if fold is None or folds is None else (int(fold), int(folds))
+
+    @property
+    def folds_by(self) -> FoldsBy:
+        """What the folds go by."""
+        return "image" if self.data.get("folds_by") == "image" else "identity"
 
     @property
     def databases(self) -> tuple[str, ...]:
@@ -104,7 +118,7 @@ class Origin:
         names: list[str] = []
         current, seen = self, {self.checkpoint.resolve()}
         while True:
-            names += current._own_databases
+            names += current.own_databases
             start = (current.config.get("model", {}).get("init_args") or {}).get("init_from")
             if start is None or Path(start).resolve() in seen:
                 break
@@ -112,6 +126,29 @@ class Origin:
             current = Origin.of(Path(start))
             names += current.named
         return tuple(dict.fromkeys(names))
+
+
+def _stores(record: Any) -> tuple[dict[str, Any], ...]:
+    """What ``run.json`` says of the data: of a store, or of each of several."""
+    if not isinstance(record, Mapping):
+        return ()
+    stores = record.get("stores") or [record]
+    return tuple(
+        {name: each.get(name) for name in _OF_STORES} | _of_folder(each)
+        for each in stores
+        if each.get("database")
+    )
+
+
+def _of_folder(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What the store itself says, where an earlier version did not record it."""
+    path = Path(str(record.get("folder"))) / DESCRIPTION
+    if "reader" in record or not path.is_file():
+        return {}
+    found = Description.read(path)
+    if found.fingerprint != record.get("fingerprint"):
+        return {}
+    return {"reader": found.reader, "landmarks": found.landmarks}
 
 
 def without_paths(value: Any) -> Any:

@@ -1,14 +1,16 @@
 """What a report says: its head, its sections, and how to repeat the runs."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from rich.progress import Progress
 
+from ferlit.data.preparation.choices import options_text
 from ferlit.report.features import gather_features
 from ferlit.report.figures import Illustration
 from ferlit.report.runs import Run
@@ -97,12 +99,16 @@ def facts(study: Study) -> list[tuple[str, str]]:
     protocol = f"official split, judged by its {judged} part"
     if first.folds:
         done = len({run.tested.fold for run in study.runs})
-        protocol = f"{first.folds} subject-independent folds, {done} of them tested here"
+        kind = "folds by image" if first.folds_by == "image" else "subject-independent folds"
+        protocol = f"{first.folds} {kind}, {done} of them tested here"
     found = f"{len(study.runs)} done"
     for name, notes in study.left_out.items():
         found += f", {len(notes)} {name}" if notes else ""
     seeds = sorted({run.tested.seed for run in study.runs})
     data = [("database", first.database), ("protocol", protocol)]
+    options = _reader_options(first.record.get("store") or {})
+    if options:
+        data.insert(1, ("read by", options))
     if not first.split.empty:
         data.append(("train, validation and test", _amount(first.split)))
     counts = {
@@ -112,7 +118,7 @@ def facts(study: Study) -> list[tuple[str, str]]:
     judging = f"{len(tested)} images"
     judging += f", {counts['sequence']} sequences" if counts["sequence"] else ""
     judging += f", {counts['identity']} people" if counts["identity"] else ""
-    if first.folds:
+    if first.folds and first.folds_by == "identity":
         judging += "; each person by networks that were not trained on that person"
     return [
         *data,
@@ -123,6 +129,17 @@ def facts(study: Study) -> list[tuple[str, str]]:
         ("trained with", _versions(study.runs)),
         ("report", f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, ferlit {package_version('ferlit')}"),
     ]
+
+
+def _reader_options(store: Mapping[str, Any]) -> str:
+    """By which options the store of a run was read, or each of several, where it is recorded."""
+    each = store.get("stores") or [store]
+    told = [
+        (one["database"], options_text(one["database"], one["reader"]))
+        for one in each
+        if "reader" in one
+    ]
+    return "; ".join(text if len(each) == 1 else f"{name}: {text}" for name, text in told if text)
 
 
 def commands(study: Study) -> list[str]:

@@ -80,6 +80,11 @@ class Run:
         return dict(self.config["data"]["init_args"])
 
     @property
+    def folds_by(self) -> str:
+        """What the folds go by, "identity" or "image"."""
+        return str(self.data.get("folds_by", "identity"))
+
+    @property
     def name(self) -> str:
         """Short, for people, such as "2b_nm, seed 0, fold 3"."""
         fold = "" if self.tested.fold is None else f", fold {self.tested.fold}"

@@ -134,6 +134,7 @@ def _check_one_protocol(folder: Path, runs: list[Run]) -> None:
     kinds = [
         f"{run.database} with {len(run.tested.classes)} classes ({', '.join(run.tested.classes)}), "
         + (f"{run.folds} folds" if run.folds else f"official split, judged by {run.part}")
+        + (" by image" if run.folds and run.folds_by == "image" else "")
         for run in runs
     ]
     found = pd.Series(kinds).value_counts()

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from ferlit.configurations import read_config
-from ferlit.data.records import STORE
+from ferlit.data.records import OF_IMAGE, STORE
 from ferlit.errors import DataError
 from ferlit.files import write_json
 
@@ -25,7 +25,6 @@ TESTED, PREDICTED = "predictions.csv", "predictions_all.csv"  # by a test; by ``
 LOG = "fit.log"  # what a fit prints that another command has started
 WANDB = "wandb.json"
 EVALUATIONS = "evaluations"  # those apart from the run's own test, a folder each
-OF_IMAGE = ("image", "identity", "sequence", "label", "predicted")  # beside the probabilities
 
 
 @dataclass(frozen=True)

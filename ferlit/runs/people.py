@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ferlit.data.folds import FoldsBy
 from ferlit.data.loading.datamodule import ExpressionDataModule
 from ferlit.data.store import Store, StoreUnion
 from ferlit.data.store.people import show_the_same_people as show_the_same_people
@@ -45,6 +46,10 @@ class Split:
         faces: Part -> hashes of the pixels, of faces that no other part has; empty where they are
             not known.
         stores: Those of each store, by its own names, where several are taken as one.
+        folds_by: What the folds go by: "identity", or "image", so that one person may be in
+            several parts.
+        copies: Hashes of the pixels of faces that several parts have; empty where they are not
+            known.
     """
 
     database: str
@@ -56,11 +61,13 @@ class Split:
     content: str = ""
     faces: Mapping[str, Hashes] = field(default_factory=dict)
     stores: "tuple[Split, ...]" = ()
+    folds_by: FoldsBy = "identity"
+    copies: Hashes = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @classmethod
     def of(cls, data: ExpressionDataModule) -> "Split":
         """That of a data module after its setup."""
-        return cls.of_store(data.store, data.split, data.fold, data.folds)
+        return cls.of_store(data.store, data.split, data.fold, data.folds, data.folds_by)
 
     @classmethod
     def of_store(
@@ -69,6 +76,7 @@ class Split:
         split: NDArray[np.str_] | None = None,
         fold: int | None = None,
         folds: int | None = None,
+        folds_by: FoldsBy = "identity",
     ) -> "Split":
         """That of the faces of a store.
 
@@ -77,18 +85,19 @@ class Split:
             split: (n,) the part that each face is in; None for the official split.
             fold: Round of the cross-validation; None for the official split.
             folds: Number of rounds.
+            folds_by: What they go by.
         """
         records, named = store.records, store.description
         stores: tuple[Split, ...] = ()
         split = records["split"].to_numpy(str) if split is None else split
         if isinstance(store, StoreUnion):
             stores = tuple(
-                cls.of_store(member.store, split[member.rows], fold, folds)
+                cls.of_store(member.store, split[member.rows], fold, folds, folds_by)
                 for member in store.members
             )
         is_of = {part: store.is_labelled & (split == part) for part in PARTS}
         rows = {part: records[chosen] for part, chosen in is_of.items()}
-        faces = store.face_hashes
+        faces, copies = _of_one_part({part: store.face_hashes[is_of[part]] for part in PARTS})
         return cls(
             named.database,
             named.fingerprint,
@@ -97,8 +106,10 @@ class Split:
             {part: hashes(set(table["identity"]) - {""}) for part, table in rows.items()},
             {part: hashes(table["image"]) for part, table in rows.items()},
             store.content,
-            _of_one_part({part: faces[chosen] for part, chosen in is_of.items()}),
+            faces,
             stores,
+            "identity" if fold is None else folds_by,
+            copies,
         )
 
     @classmethod
@@ -110,7 +121,10 @@ class Split:
         }
         known: dict[str, Any] = {name: content[name] for name in _NAMES}
         stores = tuple(map(cls.read, content.get("stores", ())))
-        return cls(**known, **hashed, content=content.get("content", ""), stores=stores)
+        more = {"content": content.get("content", ""), "stores": stores}
+        if "copies" in content:
+            more["copies"] = content["copies"].numpy().copy()
+        return cls(**known, **hashed, **more, folds_by=content.get("folds_by", "identity"))
 
     def plain(self) -> dict[str, Any]:
         """For a checkpoint: what loads safely."""
@@ -119,22 +133,34 @@ class Split:
             for name in _HASHED
         }
         stores = {"stores": [each.plain() for each in self.stores]} if self.stores else {}
-        return {name: getattr(self, name) for name in (*_NAMES, "content")} | hashed | stores
+        named = {name: getattr(self, name) for name in (*_NAMES, "content", "folds_by")}
+        return named | hashed | stores | {"copies": torch.from_numpy(self.copies)}
 
     @property
     def parts(self) -> "tuple[Split, ...]":
         """That of each store, by its own names: of one alone itself."""
         return self.stores or (self,)
 
+    def of_one(self, other: "Split") -> "Split":
+        """That of the store that another is the split of, where it is one of several; or itself."""
+        return next(
+            (part for part in self.stores if part.is_same(other)),
+            next((part for part in self.stores if part.database == other.database), self),
+        )
+
     @property
     def title(self) -> str:
         """For people, such as "fold 0 of 8"."""
-        return "the official split" if self.fold is None else f"fold {self.fold} of {self.folds}"
+        if self.fold is None:
+            return "the official split"
+        by = " by image" if self.folds_by == "image" else ""
+        return f"fold {self.fold} of {self.folds}{by}"
 
     @property
     def options(self) -> str:
         """The options of a command that give this split."""
         fold = "null" if self.fold is None else f"{self.fold} --data.folds={self.folds}"
+        fold += f" --data.folds_by={self.folds_by}" if self.folds_by == "image" else ""
         return f"--data.fold={fold}"
 
     def shows_people_of(self, database: str) -> bool:
@@ -216,16 +242,18 @@ def hash_each(names: list[str]) -> Hashes:
     return np.frombuffer(b"".join(digests), dtype="<i8").astype(np.int64)
 
 
-def _of_one_part(faces: Mapping[str, Hashes]) -> dict[str, Hashes]:
-    """The different hashes of each part that no other part has.
+def _of_one_part(faces: Mapping[str, Hashes]) -> tuple[dict[str, Hashes], Hashes]:
+    """The different hashes of each part that no other part has, and those that several have.
 
     >>> one, two = np.array([1, 1, 2]), np.array([2, 3])
-    >>> {part: found.tolist() for part, found in _of_one_part({"train": one, "val": two}).items()}
-    {'train': [1], 'val': [3]}
+    >>> found, copies = _of_one_part({"train": one, "val": two})
+    >>> {part: each.tolist() for part, each in found.items()}, copies.tolist()
+    ({'train': [1], 'val': [3]}, [2])
     """
     found = {part: np.unique(values) for part, values in faces.items()}
     values, counts = np.unique(np.concatenate(list(found.values())), return_counts=True)
-    return {part: np.setdiff1d(found[part], values[counts > 1]) for part in found}
+    copies = values[counts > 1]
+    return {part: np.setdiff1d(found[part], copies) for part in found}, copies
 
 
 def _same(one: Mapping[str, Hashes], other: Mapping[str, Hashes]) -> bool:

@@ -32,6 +32,8 @@ class Seen:
         images: Those of them that it has seen, or whose person it has.
         people: The persons among them who have a name.
         unknown: Checkpoints of which nobody can tell whom they have seen.
+        copies: Tested images beside them that show, pixel by pixel, a face which the data of its
+            training have in several parts: a test of those data has them too.
     """
 
     part: Literal["val", "test"]
@@ -39,6 +41,7 @@ class Seen:
     images: int
     people: int
     unknown: tuple[str, ...] = ()
+    copies: int = 0
 
     def __str__(self) -> str:
         people = f" ({self.people} people)" if self.people else ""
@@ -47,7 +50,10 @@ class Seen:
 
     def to_dict(self) -> dict[str, Any]:
         """What ``metrics.json`` says of it."""
-        return asdict(self) | {"unknown": list(self.unknown)}
+        said = asdict(self) | {"unknown": list(self.unknown)}
+        if not self.copies:  # as earlier versions wrote it
+            del said["copies"]
+        return said
 
 
 def count_seen(
@@ -82,7 +88,10 @@ def seen_among(
     """
     is_seen = which_seen(training, store, rows, part)
     people = len(set(store.records["identity"].iloc[rows[is_seen]]) - {""})
-    return Seen(part, len(rows), int(is_seen.sum()), people, training.unknown)
+    faces = store.face_hashes[rows[~is_seen]]
+    known = [split.copies for split in training.splits] if part == "test" else []
+    copies = int(np.isin(faces, np.concatenate(known)).sum()) if known else 0
+    return Seen(part, len(rows), int(is_seen.sum()), people, training.unknown, copies)
 
 
 def which_seen(
@@ -164,7 +173,7 @@ def check_evaluation(
         return seen
     own = training.splits[0]
     before = Training(training.splits[1:])
-    if own.is_same(here) and not count_seen(before, data, part).images:
+    if own.of_one(here).is_same(here) and not count_seen(before, data, part).images:
         logger.warning(
             "%s: %s: %s itself has them in several parts", checkpoint, seen, data.source_name
         )
@@ -257,6 +266,8 @@ def _is_among(names: Hashes, parts: Any, part: str) -> NDArray[np.bool_]:
 
 def why(own: Split, here: Split) -> str:
     """How the data differ from those of a training, where it has seen some of them."""
+    if own.of_one(here) is not own:
+        return f"it was trained in {own.title} of {own.database}, and this store is one of them"
     if own.database != here.database:
         return f"it was trained on {own.database}, which shares people or pictures with them"
     if own.fingerprint != here.fingerprint:

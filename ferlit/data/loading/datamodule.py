@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ferlit.data.databases import Database, find_database
-from ferlit.data.folds import fold_splits
+from ferlit.data.folds import FoldsBy, fold_splits
 from ferlit.data.loading.dataset import Batch, FaceDataset, whole
 from ferlit.data.loading.on_device import transform, upload
 from ferlit.data.loading.preprocessing import Preprocessing
@@ -25,6 +25,7 @@ from ferlit.data.loading.transforms import INPUT_SIZE, Augmentation
 from ferlit.data.loading.weights import weigh_faces
 from ferlit.data.loading.workers import begin_worker
 from ferlit.data.preparation import prepare_store
+from ferlit.data.preparation.choices import options_text
 from ferlit.data.records import SequenceRule, recordings
 from ferlit.data.store import DESCRIPTION, Description, Store, StoreUnion, open_stores
 from ferlit.errors import DataError, UsageError
@@ -70,6 +71,8 @@ class ExpressionDataModule(LightningDataModule):
         on_device: Keep all faces on the device (FER2013: 129 MB) and crop, vary and standardise
             them there, for a GPU that is faster than the loaders. The images are the same to the
             rounding of float32; see `ferlit.data.loading.on_device` for those that are turned.
+        folds_by: "identity": no person is in two folds. "image": the folds go by pictures, where
+            the persons are not known; one may then be trained and tested on.
     """
 
     def __init__(
@@ -92,6 +95,7 @@ class ExpressionDataModule(LightningDataModule):
         eval_crops: int = 1,
         store_weights: list[float] | dict[str, float] | None = None,
         on_device: bool = False,
+        folds_by: FoldsBy = "identity",
     ) -> None:
         super().__init__()
         self.database = database
@@ -101,6 +105,7 @@ class ExpressionDataModule(LightningDataModule):
         self.landmarks = landmarks
         self.fold = fold
         self.folds = folds
+        self.folds_by = folds_by
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.num_workers = num_workers
@@ -187,7 +192,7 @@ class ExpressionDataModule(LightningDataModule):
         self.labels = np.array([numbers.get(name, -1) for name in records["expression"]], np.int64)
         self.sequences = recordings(records)
         if self.fold is not None:
-            self.fold_of = folds_of(self.store, self.folds)
+            self.fold_of = folds_of(self.store, self.folds, self.folds_by)
             self.split = fold_splits(self.fold_of, self.fold, self.folds)
         else:
             self.fold_of = np.full(len(records), -1)
@@ -222,16 +227,17 @@ class ExpressionDataModule(LightningDataModule):
         """Where the faces are, how many, and how they are split; of several stores a line each."""
         dropped = len(self.store.description.dropped)
         note = f", {dropped} dropped (see {DESCRIPTION})" if dropped else ""
-        line = f"{self.source_name}: {len(self.labels)} images{note}: {self._parts()}"
-        if not isinstance(self.store, StoreUnion):
-            return line
-        lines = [line, *self.store.summary()]
+        told = f"{len(self.labels)} images{note}: {self._parts()}"
+        if isinstance(self.store, Store):
+            named = self.store.description.database
+            return f"{named} (store {_place(self.store)}): {told}"
+        lines = [f"{self.source_name}: {told}", *self.store.summary()]
         weights = self.weights
         for member in self.store.members:
             store, rows = member.store, member.rows
             shown = "" if weights is None else f"; weight {weights[member.start]:g}"
             lines.append(
-                f"  {member.name} ({store.place}): {len(store.records)} images: "
+                f"  {member.name} ({_place(store)}): {len(store.records)} images: "
                 f"{self._parts(rows)}{shown}"
             )
         return "\n".join(lines)
@@ -388,6 +394,12 @@ class ExpressionDataModule(LightningDataModule):
     @property
     def _num_replicas(self) -> int:
         return self.trainer.world_size if self.trainer else 1
+
+
+def _place(store: Store) -> str:
+    """Where it lies, and by which options it was read."""
+    options = options_text(store.description.database, store.description.reader)
+    return f"{store.place}; {options}" if options else store.place
 
 
 def _one_or_several(store: Path | Sequence[Path] | None) -> Path | tuple[Path, ...] | None:

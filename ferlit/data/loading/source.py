@@ -8,6 +8,7 @@ from typing import Any
 from platformdirs import user_cache_path
 
 from ferlit.data.databases import Database, find_database
+from ferlit.data.preparation.choices import other_options
 from ferlit.data.store import DESCRIPTION, Description, find_description
 from ferlit.data.store.together import describe
 from ferlit.data.store.union import open_each
@@ -32,7 +33,7 @@ def find_source(
 
     Raises:
         UsageError: no data are named, or a store of another database.
-        DataError: the store cannot be read, or was made with other landmarks.
+        DataError: the store cannot be read, or was made with other landmarks or reader options.
     """
     if store is not None and not isinstance(store, Path):
         return _of_several(database, root, store, options, landmarks)
@@ -42,6 +43,12 @@ def find_source(
             raise UsageError(
                 f"{store} is a store of {description.database}, "
                 f"not of {database}; give --data.database {description.database}"
+            )
+        found = other_options(description, options) if options and root is None else []
+        if found:
+            raise DataError(
+                f"{store} was prepared otherwise: {'; '.join(found)}; leave these options of its "
+                "reader out, or prepare another store"
             )
         if landmarks not in ("auto", description.landmarks):
             raise DataError(

@@ -21,6 +21,7 @@ from ferlit.data.databases import Database
 from ferlit.data.databases.listing import is_image
 from ferlit.data.faces.detection import make_detector
 from ferlit.data.faces.maker import FaceMaker
+from ferlit.data.preparation.choices import other_options, plain_options
 from ferlit.data.preparation.contact_sheet import CONTACT_SHEET, contact_sheet
 from ferlit.data.preparation.duplicates import warn_of_duplicates
 from ferlit.data.preparation.fingerprint import fingerprint
@@ -94,7 +95,8 @@ def prepare_store(
         source = choose_landmarks(database, records, landmarks)
         warn_of_missing(records, source)
     print_ = fingerprint(database, root, records, source)
-    look = partial(_what_to_make, print_=print_, replace=replace, repair=repair or replace)
+    asked = (database, source, print_)
+    look = partial(_what_to_make, *asked, replace=replace, repair=repair or replace)
     if read_steadily(output, look) is None:
         return _as_it_is(output, records)
     make = FaceMaker(root, source, make_detector(source, landmark_models), database.read_landmarks)
@@ -148,8 +150,16 @@ def _refuse_others(output: Path) -> None:
         raise DataError(f"{output} exists and is not a store; choose another folder")
 
 
-def _what_to_make(output: Path, *, print_: str, replace: bool, repair: bool) -> str | None:
-    """Why there is something to make: the damage to what is there, or "".
+def _what_to_make(
+    database: Database,
+    landmarks: str,
+    print_: str,
+    output: Path,
+    *,
+    replace: bool,
+    repair: bool,
+) -> str | None:
+    """Why there is something to make: the damage to what is there, how it differs, or "".
 
     Returns:
         None where the store at ``output`` is the one that is wanted.
@@ -171,12 +181,24 @@ def _what_to_make(output: Path, *, print_: str, replace: bool, repair: bool) -> 
         if not repair:
             raise
         return error.damage
+    found = _differences(old, database, landmarks)
     if not replace:
+        why = f" ({'; '.join(found)})" if found else f" (of {old.database})"
         raise DataError(
-            f"{output} exists and was made from other files or settings (of {old.database}); "
+            f"{output} exists and was made from other files or settings{why}; "
             "remove it or choose another folder"
         )
-    return ""
+    return f"{output}: {'; '.join(found)}" if found else ""
+
+
+def _differences(old: Description, database: Database, landmarks: str) -> list[str]:
+    """How a store was made otherwise, as far as it tells; its files may be others too."""
+    if old.database != database.name:
+        return [f"of {old.database} there, not {database.name}"]
+    found = other_options(old, database.chosen)
+    if old.landmarks != landmarks:
+        found.append(f"landmarks {old.landmarks} there, not {landmarks}")
+    return found
 
 
 def _describe(
@@ -197,6 +219,7 @@ def _describe(
         target_rule=database.target_rule,
         unread={name: reason for name, reason in unread.items() if name not in images},
         several=outcome.several,
+        reader=plain_options(database),
     )
 
 

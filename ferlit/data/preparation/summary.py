@@ -9,6 +9,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from ferlit.data.preparation.choices import options_text
 from ferlit.data.reasons import count_kinds, list_kinds
 from ferlit.data.store import Description, Store
 from ferlit.files import write_json
@@ -51,6 +52,7 @@ def summarise(
     by_subject = pd.crosstab(records.loc[is_known, "identity"], named[is_known])
     return {
         "database": description.database,
+        "reader": description.reader,
         "landmarks": description.landmarks,
         "found": description.found,
         "prepared": len(records),
@@ -84,6 +86,8 @@ def print_summary(store: Store, console: Console) -> None:
         cells = (str(count) for count in _counts(rows).values())
         table.add_row(name, *cells, end_section=label == labels[-1])
     console.print(table)
+    if options := options_text(description.database, description.reader):
+        console.print(f"read by {options}", markup=False, highlight=False, soft_wrap=True)
     dropped = description.dropped
     console.print(
         f"{description.found} images found, {len(records)} prepared, {len(dropped)} dropped"

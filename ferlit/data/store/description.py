@@ -4,8 +4,9 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
-from ferlit.data.records import SequenceRule
+from ferlit.data.records import SequenceRule, check_classes
 from ferlit.data.store.manifest import MANIFEST, DamagedError, read_manifest
 from ferlit.data.store.replacing import read_steadily
 from ferlit.errors import DataError
@@ -35,6 +36,8 @@ class Description:
             was taken.
         blocks: Checksums of ``faces.npy`` (see `ferlit.data.store.manifest.block_checksums`); "" in
             the store of an earlier version.
+        reader: The options of the database's reader, with those that nobody chose; None in the
+            store of an earlier version, which does not remember them.
     """
 
     database: str
@@ -49,19 +52,23 @@ class Description:
     unread: dict[str, str] = field(default_factory=dict)
     several: dict[str, int] = field(default_factory=dict)
     blocks: str = ""
+    reader: dict[str, Any] | None = None
 
     def write(self, path: Path) -> None:
         write_text(path, self._text())
 
     def _text(self) -> str:
-        return json.dumps(asdict(self), indent=2) + "\n"
+        values = asdict(self)
+        if self.reader is None:
+            del values["reader"]  # as the earlier version wrote it
+        return json.dumps(values, indent=2) + "\n"
 
     @classmethod
     def read(cls, path: Path) -> "Description":
         """Read ``store.json``.
 
         Raises:
-            DataError: the file is missing or cannot be read.
+            DataError: the file is missing or cannot be read, or a class is called like a column.
             DamagedError: it is no description of a store, or not the one that was written.
         """
         try:
@@ -78,6 +85,7 @@ class Description:
             description = cls(**{**values, "classes": tuple(values["classes"])})
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise DamagedError(path, f"not the description of a store ({error})") from error
+        check_classes(description.classes, str(path.parent))
         digests = written_digests(path.parent, description)
         # Written in another way, such as on one line, it says the same.
         texts = (content, description._text().encode())

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from ferlit.data.records import EXPRESSIONS, SequenceRule
+from ferlit.data.records import EXPRESSIONS, SequenceRule, check_classes, meaning
 from ferlit.data.store.description import Description
 from ferlit.data.store.store import Store
 from ferlit.errors import DataError
@@ -63,10 +63,13 @@ def store_names(stores: Sequence[Store]) -> tuple[str, ...]:
     """
     databases = [store.description.database for store in stores]
     counts, numbers = Counter(databases), Counter[str]()
-    names = []
+    names: list[str] = []
     for database in databases:
-        numbers[database] += 1
-        names.append(database if counts[database] == 1 else f"{database}_{numbers[database]}")
+        name = database
+        while counts[database] > 1 and (name in databases or name in names):
+            numbers[database] += 1
+            name = f"{database}_{numbers[database]}"
+        names.append(name)
     return tuple(names)
 
 
@@ -84,8 +87,23 @@ def _classes(stores: Sequence[Store]) -> tuple[str, ...]:
                 "cannot learn both; classes are the same where their names are"
             )
     found = dict.fromkeys(name for store in stores for name in store.description.classes)
+    check_classes(list(found), ", ".join(str(store.folder) for store in stores), several=True)
+    names: dict[str, str] = {}
+    for name in found:
+        first = names.setdefault(meaning(name), name)
+        if first != name:
+            raise DataError(
+                f"{_having(first, stores)} has the class {first!r} and {_having(name, stores)} "
+                f"{name!r}, which are one expression, and would be learnt as two: give both one "
+                "name and prepare one of the stores again"
+            )
     known = [name for name in EXPRESSIONS if name in found]
     return (*known, *(name for name in found if name not in EXPRESSIONS))
+
+
+def _having(label: str, stores: Sequence[Store]) -> Path:
+    """The first store that has a class."""
+    return next(store.folder for store in stores if label in store.description.classes)
 
 
 def _sequence_rule(stores: Sequence[Store], names: Sequence[str]) -> SequenceRule:

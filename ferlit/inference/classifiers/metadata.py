@@ -42,6 +42,7 @@ class Metadata:
         expected: The prior that recognition takes where none is named, "training" or "uniform".
         temperature: That they were divided by, as logits; 1 where they are the network's own.
         databases: What the network was trained on, the latest first; empty where it is not known.
+        stores: Those of its own training, see `ferlit.inference.origin.Origin`.
         licence: On the use of those data.
         checkpoint_sha256: Of the checkpoint that was exported.
         face_size: Side of a registered face in pixels.
@@ -69,6 +70,7 @@ class Metadata:
     expected: Named = "training"
     temperature: float = 1.0
     databases: tuple[str, ...] = ()
+    stores: tuple[dict[str, Any], ...] = ()
     licence: str = ""
     checkpoint_sha256: str = ""
     face_size: int = 60
@@ -103,7 +105,7 @@ class Metadata:
             text = properties.get(known.name)
             if text is not None:
                 values[known.name] = text if known.type in _TEXTS else json.loads(text)
-        for name in ("classes", "databases", "prior"):
+        for name in ("classes", "databases", "stores", "prior"):
             values[name] = tuple(values.get(name, ()))
         points = values.get("canonical_landmarks", ())
         values["canonical_landmarks"] = tuple((float(x), float(y)) for x, y in points)

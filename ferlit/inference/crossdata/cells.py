@@ -12,6 +12,7 @@ import pandas as pd
 from ferlit.evaluation.bootstrap import LEVEL, Interval, Units
 from ferlit.evaluation.pooling import Spread
 from ferlit.evaluation.results import Evaluation, evaluate_images
+from ferlit.inference.crossdata.copies import Copies
 from ferlit.inference.crossdata.members import Member
 from ferlit.inference.crossdata.runs import CrossRun, Said
 from ferlit.inference.evaluate.evaluating import draw_intervals, items_of
@@ -88,6 +89,19 @@ class Cell:
         found = [each["left_out"]["seen"] or each["people"] for each in said]
         return sum(each["images"] for each in found)
 
+    @cached_property
+    def copies(self) -> Copies:
+        """Faces that both stores have, and those of them that judge the networks of a seed."""
+        images = pd.Index(self.tested.store.records["image"])
+        found = [
+            Copies.of(
+                *(self.trained, run.fold, self.tested),
+                images.get_indexer(pd.Index(said.folder.predictions()["image"])).astype(np.int64),
+            )
+            for run, said in self._runs_of_one_seed
+        ]
+        return Copies(found[0].shared, sum(each.judged for each in found))
+
     def notes(self) -> list[str]:
         """What was left out, and what else must be known to read the figures."""
         said = [each.evaluation for each in self._of_one_seed]
@@ -111,6 +125,8 @@ class Cell:
                 f"{name}: {values['training']} in training, {values['here']} here"
                 for name, values in each["changed"].items()
             ]
+        judges = sum(each["image"]["total"] for each in said)
+        lines += self.copies.notes(self.trained.name, self.tested.name, judges)
         return [self.drawn, *dict.fromkeys(lines), *self._notes_of_classes()]
 
     def to_dict(self) -> dict[str, Any]:
@@ -132,6 +148,7 @@ class Cell:
                 for run, said in zip(self.runs, self.said, strict=True)
             ],
             "classes": self.said[0].evaluation["classes"],
+            "copies": self.copies._asdict(),
             **{level: self._level(level) for level in self.levels},
             "notes": self.notes(),
         }
@@ -162,8 +179,12 @@ class Cell:
     @property
     def _of_one_seed(self) -> list[Said]:
         """One seed tells for all what was left out."""
-        seed = self.runs[0].seed
-        return [each for run, each in zip(self.runs, self.said, strict=True) if run.seed == seed]
+        return [said for _, said in self._runs_of_one_seed]
+
+    @property
+    def _runs_of_one_seed(self) -> list[tuple[CrossRun, Said]]:
+        pairs = zip(self.runs, self.said, strict=True)
+        return [(run, said) for run, said in pairs if run.seed == self.runs[0].seed]
 
     @cached_property
     def _items(self) -> list[dict[str, pd.DataFrame]]:

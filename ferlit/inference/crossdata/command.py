@@ -14,10 +14,13 @@ to the stores and to --fold.
 
 A store whose official split has labelled faces in all three parts is split by it; others by folds
 over their persons (data.folds of them, as in ferlit crossval), of which --fold names the rounds. So
-no person trains and tests. All networks are tested on the same faces of a store: its test part, or
-those of the rounds; in its own row each round by the network that has not seen it. Faces that a
-network was trained or validated on, or whose persons were, are left out and counted: two stores may
-show the same people or pictures. Classes are matched by name, as in ferlit evaluate.
+no person trains and tests, but where --data.folds_by image splits by pictures. All networks are
+tested on the same faces of a store: its test part, or those of the rounds; in its own row each
+round by the network that has not seen it. Faces that a network was trained or validated on, or
+whose persons were, are left out and counted: two stores may show the same people or pictures.
+Faces that two stores have in common are counted; copies that the store that trains has in several
+of its own parts stay, as in its own test, and are counted too. Classes are matched by name, as in
+ferlit evaluate.
 
 DIR gets runs/STORE/seed_S/official_split or fold_K with the evaluations of each network on every
 store below evaluations/, and results.json, matrix.csv and matrix.png. The same command goes on with
@@ -79,8 +82,7 @@ def read_stores(texts: list[str]) -> list[Path]:
     """
     folders: list[Path] = []
     for text in texts:
-        parts = [text] if Path(text).is_dir() else text.split(",")
-        folders += [Path(part.strip()) for part in parts if part.strip()]
+        folders += [Path(part) for part in _split(text) if part]
     places = [folder.resolve() for folder in folders]
     for folder, place in zip(folders, places, strict=True):
         if places.count(place) > 1:
@@ -90,6 +92,19 @@ def read_stores(texts: list[str]) -> list[Path]:
             f"--stores {','.join(texts)}: name at least two (for one, ferlit fit and crossval)"
         )
     return folders
+
+
+def _split(text: str) -> list[str]:
+    """The folders between the commas; one whose name has a comma is known by being there."""
+    parts = text.split(",")
+    found: list[str] = []
+    while parts:
+        ends = range(len(parts), 0, -1)
+        joined = {end: ",".join(parts[:end]).strip() for end in ends}
+        end = next((end for end in ends if joined[end] and Path(joined[end]).is_dir()), 1)
+        found.append(joined[end])
+        parts = parts[end:]
+    return found
 
 
 def read_rounds(text: str) -> "list[int] | Literal['all']":

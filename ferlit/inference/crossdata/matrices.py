@@ -7,8 +7,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from ferlit.data.preparation.choices import other_options
 from ferlit.errors import DataError, FerlitError, UsageError
 from ferlit.inference.crossdata.cells import Cell
+from ferlit.inference.crossdata.copies import Copies
 from ferlit.inference.crossdata.members import Member, Rounds, open_members
 from ferlit.inference.crossdata.outputs import print_matrix, print_members, write_matrix
 from ferlit.inference.crossdata.runs import CrossRun, plan_runs
@@ -206,9 +208,11 @@ def _check_used(options: Sequence[str], members: Sequence[Member], *, is_round_g
     data = resolve(options, "the options").get("data") or {}
     reader = (data.get("init_args") or {}).get("reader")
     if reader:
+        found = {each.name: other_options(each.store.description, reader) for each in members}
+        others = "; ".join(f"{name}: {', '.join(lines)}" for name, lines in found.items() if lines)
         logger.warning(
-            "data.reader %s of the configuration is not used: the stores are prepared already",
-            reader,
+            "data.reader %s of the configuration is not used: the stores are prepared already%s",
+            *(reader, f" ({others})" if others else ""),
         )
 
 
@@ -224,14 +228,19 @@ def _check_pairs(members: Sequence[Member], judging: Judging) -> None:
                 part = tested.part(fold if tested is trained else None)
                 classes = trained.store.description.classes
                 _, part, _ = known_faces(classes, tested.store, part, common=judging.common)
+                which = f"{trained.name} ({_title(fold)}) on {tested.name}"
                 seen = seen_among(training, tested.store, part.rows, "test")
+                is_seen = which_seen(training, tested.store, part.rows, "test")
+                stay = part.rows if judging.allow_seen_people else part.rows[~is_seen]
+                copies = Copies.of(trained, fold, tested, stay)
+                for note in copies.notes(trained.name, tested.name, len(stay)):
+                    logger.warning("%s: %s", which, note)
                 if not seen.images:
                     continue
-                which = f"{trained.name} ({_title(fold)}) on {tested.name}"
                 if judging.allow_seen_people:
                     logger.warning("%s: %s (--%s true: they stay)", which, seen, ALLOW)
                     continue
-                if which_seen(training, tested.store, part.rows, "test").all():
+                if is_seen.all():
                     raise DataError(
                         f"{which}: all {seen.of} tested faces, or their persons, are among those "
                         "that train and validate the network, so that none could judge it; leave "

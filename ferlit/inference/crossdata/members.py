@@ -52,7 +52,16 @@ class Member:
     @property
     def protocol(self) -> str:
         """For people, such as "fold 0 of 8"."""
-        return "official split" if self.folds is None else _rounds(list(self.splits), self.folds)
+        return (
+            "official split"
+            if self.folds is None
+            else _rounds(list(self.splits), self.folds, self.folds_by)
+        )
+
+    @property
+    def folds_by(self) -> str:
+        """What the folds go by, "identity" or "image"."""
+        return str(self.config["data"]["init_args"].get("folds_by", "identity"))
 
     def part(self, fold: int | None = None) -> Part:
         """Those faces that judge.
@@ -65,8 +74,9 @@ class Member:
         rows = np.flatnonzero(is_test & self.store.is_labelled).astype(np.int64)
         name, why = _TEST, "the test part of its official split"
         if self.folds is not None:
-            name = _rounds(folds, self.folds)
-            why = "the test part of that round of folds over its persons"
+            name = _rounds(folds, self.folds, self.folds_by)
+            over = "pictures" if self.folds_by == "image" else "persons"
+            why = f"the test part of that round of folds over its {over}"
         return Part(name, why, rows, int(is_test.sum()) - len(rows))
 
     def counts(self, fold: int | None) -> dict[str, int]:
@@ -159,7 +169,7 @@ def _lacks(store: Store) -> str:
     return f"its official split has no labelled {' and '.join(missing)} part" if missing else ""
 
 
-def _rounds(folds: Sequence[int | None], number: int) -> str:
-    if len(folds) == number:
-        return f"all {number} folds"
-    return f"fold{'s' * (len(folds) > 1)} {', '.join(map(str, folds))} of {number}"
+def _rounds(folds: Sequence[int | None], number: int, by: str) -> str:
+    name = f"fold{'s' * (len(folds) > 1)} {', '.join(map(str, folds))} of {number}"
+    name = f"all {number} folds" if len(folds) == number else name
+    return f"{name} by image" if by == "image" else name

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ferlit.data.preparation.choices import options_text
 from ferlit.evaluation.bootstrap import LEVEL, Interval
 from ferlit.evaluation.plots import plot_matrix
 from ferlit.files import whole_file, write_json
@@ -30,7 +31,9 @@ def print_members(members: Sequence[Member], console: Console) -> None:
         description = member.store.description
         counts = [member.counts(fold) for fold in member.splits]
         parts = ["\n".join(str(each[part]) for each in counts) for part in ("train", "val", "test")]
-        names = [member.name, description.database, str(len(description.classes)), member.protocol]
+        options = options_text(description.database, description.reader).replace(", ", "\n")
+        database = "\n".join(filter(None, [description.database, options]))
+        names = [member.name, database, str(len(description.classes)), member.protocol]
         table.add_row(*map(Text, [*names, *parts]))
     console.print(table)
 
@@ -44,11 +47,11 @@ def print_matrix(members: Sequence[Member], cells: Sequence[Cell], console: Cons
     table = Table(title="rows: trained on; columns: tested on", show_lines=True)
     table.add_column("")
     for member in members:
-        table.add_column(f"{member.name}\n{member.part().name}", justify="right")
+        table.add_column(Text(f"{member.name}\n{member.part().name}"), justify="right")
     by_names = {(cell.trained.name, cell.tested.name): cell for cell in cells}
     for row in members:
         found = [by_names.get((row.name, column.name)) for column in members]
-        table.add_row(row.name, *(_cell(cell) if cell else Text("-") for cell in found))
+        table.add_row(Text(row.name), *(_cell(cell) if cell else Text("-") for cell in found))
     console.print(table)
     lines = [f"accuracy, its counts and class mean{spread}; in brackets, {LEVEL}% intervals"]
     lines += [
@@ -123,6 +126,7 @@ def table_of(cells: Sequence[Cell]) -> pd.DataFrame:
             "correct": image.correct,
             "total": image.total,
             "seen": cell.seen,
+            "copies": cell.copies.judged,
         }
         for figure in FIGURES:
             low, high = cell.intervals["image"].get(figure) or (None, None)
@@ -174,6 +178,7 @@ def _describe(member: Member) -> dict[str, Any]:
     return {
         "folder": str(store.folder.resolve()),
         "database": store.description.database,
+        "reader": store.description.reader,
         "content": store.content,
         "classes": list(store.description.classes),
         "protocol": member.protocol,

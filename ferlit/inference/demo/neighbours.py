@@ -24,7 +24,7 @@ from ferlit.inference.demo.row_cache import cached_rows
 from ferlit.inference.origin import Origin
 from ferlit.inference.recogniser import Recogniser
 from ferlit.models import TwoBranch
-from ferlit.runs.people import Training, hash_each
+from ferlit.runs.people import Split, Training, hash_each
 from ferlit.training import JointModule
 
 
@@ -141,7 +141,7 @@ def training_rows(store: Store, checkpoint: Path) -> tuple[NDArray[np.int64], bo
     is_labelled = (records["expression"] != "").to_numpy()
     splits = Training.read(checkpoint).splits if checkpoint.is_file() else ()
     known = [part for split in splits for part in split.parts]
-    own = [split for split in known if split.database == store.description.database]
+    own = [part for split in splits for part in _parts_of(split, store)]
     images = [split.images["train"] for split in own if split.images]
     if known and all(split.images for split in known):
         names = hash_each(records["image"].tolist())
@@ -158,6 +158,12 @@ def training_rows(store: Store, checkpoint: Path) -> tuple[NDArray[np.int64], bo
         is_training = records["identity"].isin(set(persons) - {""}).to_numpy()
     rows = np.flatnonzero(is_labelled & is_training)
     return (rows, True) if len(rows) else (np.flatnonzero(is_labelled), False)
+
+
+def _parts_of(split: Split, store: Store) -> list[Split]:
+    """Those of a store's database; of several stores of it that one, where it is among them."""
+    found = [part for part in split.parts if part.database == store.description.database]
+    return [part for part in found if part.content == store.content] or found
 
 
 def cache_folder() -> Path:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ferlit.data.records import canonical_expression
+from ferlit.data.records import meaning
 from ferlit.errors import DataError, UsageError
 
 
@@ -93,7 +93,7 @@ def match_classes(
 
 
 def _by_meaning(classes: Sequence[str], owner: str) -> dict[str, str]:
-    keys = [_meaning(name) for name in classes]
+    keys = [meaning(name) for name in classes]
     twins = [name for name, key in zip(classes, keys, strict=True) if keys.count(key) > 1]
     if twins:
         raise DataError(
@@ -101,10 +101,3 @@ def _by_meaning(classes: Sequence[str], owner: str) -> dict[str, str]:
             "expression, so that classes cannot be matched by name"
         )
     return dict(zip(keys, classes, strict=True))
-
-
-def _meaning(name: str) -> str:
-    try:
-        return canonical_expression(name)
-    except DataError:  # a class of the user's own
-        return name.strip().casefold()

@@ -107,7 +107,7 @@ class Model:
             return seen
         own, here = self.training.splits[0], Split.of_store(store)
         before = Training(self.training.splits[1:])
-        is_own_test = part.name == "test" and own.is_same(here)
+        is_own_test = part.name == "test" and own.of_one(here).is_same(here)
         if is_own_test and not seen_among(before, store, part.rows, "test").images:
             logger.warning(
                 "%s: %s: %s itself has them in several parts", self.path, seen, store.folder

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ferlit.data.preparation.choices import options_text
 from ferlit.data.store import Store
 from ferlit.evaluation.bootstrap import LEVEL, Interval, Units
 from ferlit.evaluation.calibration import Calibration
@@ -134,6 +135,9 @@ class StoreResult:
         """What was left out, and what else must be known to read the figures."""
         judged, matching = self.judged, self.judged.matching
         lines = [f"part {judged.part.name} ({judged.part.why}); {self.drawn}"]
+        known = judged.store.description
+        if options := options_text(known.database, known.reader):
+            lines.append(f"{known.database}: {options}")
         if self.expected.ratios is not None:
             factors = zip(matching.model, self.expected.ratios, strict=True)
             shown = ", ".join(f"{name} {ratio:.3g}" for name, ratio in factors)
@@ -169,6 +173,12 @@ class StoreResult:
         lines += [f"other settings than in training: {change}" for change in judged.changed]
         if judged.seen.images:
             lines.append(f"flattering: {judged.seen}")
+        if judged.seen.copies:
+            lines.append(
+                f"flattering: {judged.seen.copies} of {judged.seen.of} faces are, pixel by pixel, "
+                "among those that the model was trained or validated on, as the data of its "
+                "training have them in several parts; a test of those data has them too"
+            )
         if judged.seen.unknown:
             lines.append("whom the model was trained on is not known")
         return lines
@@ -190,6 +200,7 @@ class StoreResult:
             "name": judged.name,
             "folder": str(store.folder.resolve()),
             "database": store.description.database,
+            "reader": store.description.reader,
             "content": store.content,
             "part": judged.part.name,
             "part_reason": judged.part.why,

@@ -135,6 +135,7 @@ def describe(network: ModuleClassifier, origin: Origin) -> Metadata:
         flip_average=network.module.flip_average,
         prior=network.prior,
         databases=origin.databases,
+        stores=origin.stores,
         licence=licence_note(origin.databases),
         expected=network.expected,
         temperature=network.temperature,

@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferlit.data.loading.datamodule import ExpressionDataModule
-from ferlit.data.store import DESCRIPTION, Description
+from ferlit.data.store import Store
 from ferlit.errors import DataError
 from ferlit.inference.classifiers.loading import Classifier
 from ferlit.inference.export.parity import Parity, compare, predict
 from ferlit.inference.origin import Origin
-from ferlit.runs.people import Split, Training
+from ferlit.runs.people import Split, Training, hash_each
 from ferlit.runs.seen import count_seen
 
 
@@ -32,46 +32,59 @@ class LabelledFaces:
     def __init__(self, folder: Path, classifier: Classifier, origin: Origin) -> None:
         training = Training.read(origin.checkpoint)
         own = training.splits[0] if training.splits else None
-        database = Description.read(folder / DESCRIPTION).database
-        is_same = database == (origin.database if own is None else own.database)
-        of_training = origin.fold if own is None else (own.fold, own.folds)
-        fold, folds = (is_same and of_training) or (None, None)
-        self.data = ExpressionDataModule(store=folder, fold=fold, folds=folds or 8)
-        try:
-            self.data.setup("test")
-        except DataError as error:
-            if fold is not None:
-                raise
-            raise DataError(
-                f"{folder}: it is not known which of its faces trained {origin.checkpoint}, so "
-                "none can calibrate it; give the store of its training, and the checkpoint in the "
-                "folder of its run"
-            ) from error
-        if own is not None and is_same and not own.is_same(Split.of(self.data)):
-            raise DataError(
-                f"{folder}: its folds are not those of the training: the store was prepared again "
-                "from other files, or its identities were changed"
-            )
-        seen = count_seen(training, self.data, "test")
-        if seen.images and not is_same:
-            raise DataError(f"{folder}: {seen}, so they cannot judge {origin.checkpoint}")
-        self.store = self.data.store
+        self.store = Store.open(folder)
         self.classifier = classifier
-        other = [name for name in self.data.classes if name not in classifier.classes]
+        self.classes = list(self.store.description.classes)
+        part = None if own is None else own.of_one(Split.of_store(self.store))
+        if own is not None and part is not None and part is not own:
+            self.split = _as_trained(self.store, own, part)
+        else:
+            self.split = self._of_store_alone(training, own, origin)
+        other = [name for name in self.classes if name not in classifier.classes]
         if other:
             raise DataError(
                 f"{folder}: its class {other[0]} is none of the model's, which are "
                 f"{', '.join(classifier.classes)}; give a store of the database it was trained on"
             )
 
+    def _of_store_alone(
+        self, training: Training, own: Split | None, origin: Origin
+    ) -> NDArray[np.str_]:
+        """(n,) the parts of a store that was not trained on together with others."""
+        folder, checkpoint = self.store.folder, origin.checkpoint
+        database = self.store.description.database
+        is_same = database == (origin.database if own is None else own.database)
+        of_training = origin.fold if own is None else (own.fold, own.folds)
+        fold, folds = (is_same and of_training) or (None, None)
+        by = (own or origin).folds_by if fold is not None else "identity"
+        data = ExpressionDataModule(store=folder, fold=fold, folds=folds or 8, folds_by=by)
+        try:
+            data.setup("test")
+        except DataError as error:
+            if fold is not None:
+                raise
+            raise DataError(
+                f"{folder}: it is not known which of its faces trained {checkpoint}, so "
+                "none can calibrate it; give the store of its training, and the checkpoint in the "
+                "folder of its run"
+            ) from error
+        if own is not None and is_same and not own.is_same(Split.of(data)):
+            raise DataError(
+                f"{folder}: its folds are not those of the training: the store was prepared again "
+                "from other files, or its identities were changed"
+            )
+        seen = count_seen(training, data, "test")
+        if seen.images and not is_same:
+            raise DataError(f"{folder}: {seen}, so they cannot judge {checkpoint}")
+        return data.split
+
     def rows(self, part: str) -> NDArray[np.int64]:
         """The labelled rows of "train", "val" or "test"."""
-        is_chosen = (self.data.split == part) & (self.data.labels >= 0)
-        return np.flatnonzero(is_chosen).astype(np.int64)
+        return np.flatnonzero((self.split == part) & self.store.is_labelled).astype(np.int64)
 
     def labels(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """(n,) class numbers, in the order of the network's outputs."""
-        names = np.array(self.data.classes)[self.data.labels[rows]]
+        names = self.store.records["expression"].to_numpy(str)[rows]
         return np.array([self.classifier.classes.index(name) for name in names], np.int64)
 
     def inputs(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -100,6 +113,29 @@ class LabelledFaces:
         after = predict(other, inputs, f"int8, {part}")
         right = [int((found.argmax(1) == labels).sum()) for found in (before, after)]
         return Judgement(part, right[0], right[1], compare(before, after))
+
+
+def _as_trained(store: Store, whole: Split, part: Split) -> NDArray[np.str_]:
+    """(n,) the parts that the faces of a store had, with others; "" for those that had none.
+
+    Args:
+        store: The store.
+        whole: The split of all stores.
+        part: That of this one.
+
+    Raises:
+        DataError: the store is no longer what it was.
+    """
+    if part.content != store.content:
+        raise DataError(
+            f"{store.folder}: {whole.database} trained the network, and this store of "
+            f"{part.database} is not what it was then: faces, labels or persons were changed"
+        )
+    names = hash_each(store.records["image"].tolist())
+    split = np.full(len(names), "", dtype="<U5")
+    for name, images in part.images.items():
+        split[np.isin(names, images)] = name
+    return split
 
 
 class Judgement(NamedTuple):

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from ferlit.data.preparation.choices import options_text
 from ferlit.inference.classifiers.metadata import Metadata
 from ferlit.inference.licences import licence_of
 from ferlit.inference.origin import Origin, without_paths
@@ -76,8 +77,8 @@ def model_card(
 def _data(origin: Origin) -> str:
     if not origin.databases:
         return "Not known: the checkpoint was exported without the folder of its run."
-    own = (origin.database or origin.databases[0]).split("+")
-    lines = [f"Trained on {' and '.join(f'`{name}`' for name in own)}."]
+    own = origin.own_databases or origin.databases[:1]
+    lines = [f"Trained on {' and '.join(f'`{name}`' for name in dict.fromkeys(own))}."]
     others = [name for name in origin.databases if name not in own]
     if others:
         earlier = ", ".join(f"`{name}`" for name in others)
@@ -85,11 +86,22 @@ def _data(origin: Origin) -> str:
     if origin.fold is not None:
         fold, folds = origin.fold
         lines.append(
-            f"Round {fold} (from 0) of {folds} subject-independent folds: no person is in two of "
-            "the parts."
+            f"Round {fold} (from 0) of {folds} folds by pictures: the same person may be in "
+            "several of the parts, so the results are higher than for other people."
+            if origin.folds_by == "image"
+            else f"Round {fold} (from 0) of {folds} subject-independent folds: no person is in two "
+            "of the parts."
         )
     elif origin.config:
         lines.append("The database's own split.")
+    if origin.stores:
+        lines.append("\n| store | read by | landmarks | images |\n|---|---|---|---|")
+    for each in origin.stores:
+        options = options_text(each["database"], each.get("reader")).replace("|", "\\|")
+        lines.append(
+            f"| `{each['database']}` | {options or '-'} | {each.get('landmarks') or 'not known'} | "
+            f"{each.get('images') or 'not known'} |"
+        )
     if {"split", "images", "identity"} <= set(origin.split):
         lines.append("\n| part | images | people |\n|---|---|---|")
         for part in ("train", "val", "test"):

@@ -18,7 +18,7 @@ from ferlit.packed import half, write_packed
 from ferlit.runs.checkpoints import CONFIGURATION, config_of
 from ferlit.runs.people import PEOPLE
 
-_TOLD = ("ferlit_version", "databases", "licence", "checkpoint_sha256", "precision")
+_TOLD = ("ferlit_version", "databases", "stores", "licence", "checkpoint_sha256", "precision")
 
 
 def write_shared(network: ModuleClassifier, metadata: Metadata, origin: Origin, path: Path) -> None:

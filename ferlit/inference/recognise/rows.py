@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ferlit.errors import UsageError
 from ferlit.inference.recognise.results import FrameResult, Result, SequenceResult
 from ferlit.inference.recognise.sources import Frame
 from ferlit.inference.recogniser import UNSURE, Face
@@ -31,9 +32,18 @@ class CsvRows:
     Args:
         file: Takes the text.
         classes: The K expressions, which are its last columns.
+
+    Raises:
+        UsageError: one is called like another column.
     """
 
     def __init__(self, file: TextIO, classes: Sequence[str]) -> None:
+        for name in classes:
+            if name in _COLUMNS:
+                raise UsageError(
+                    f"a class of the model is called {name!r}, as a column of the CSV file is; "
+                    "take JSON lines, which tell them apart (--output FILE.jsonl, --format jsonl)"
+                )
         self.file = file
         self.writer = csv.DictWriter(file, [*_COLUMNS, *classes], lineterminator="\n")
         self.writer.writeheader()

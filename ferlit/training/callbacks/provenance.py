@@ -111,6 +111,7 @@ def _seeds_and_data(data: Any) -> dict[str, Any]:
         "seeds": seeds | {"data": data.seed},
         "fold": fold,
         "folds": folds,
+        "folds_by": None if fold is None else data.folds_by,
         "store": _store(data),
     }
 
@@ -142,6 +143,8 @@ def _one_store(store: Store) -> dict[str, Any]:
     return {
         "folder": str(store.folder.resolve()),
         "database": store.description.database,
+        "reader": store.description.reader,
+        "landmarks": store.description.landmarks,
         "images": len(store.records),
         "fingerprint": store.description.fingerprint,
         "content": store.content,

@@ -134,4 +134,5 @@ def _pooled(runs: Iterable[CrossvalRun], rounds: Rounds) -> PooledResults:
 
 def _write_results(runs: Iterable[CrossvalRun], rounds: Rounds, folder: Path) -> None:
     about = {"database": rounds.database, "part": rounds.part, "rounds": len(rounds.rounds)}
+    about |= {"folds_by": rounds.folds_by} if rounds.folds_by else {}
     write_json(folder / RESULTS, {**about, **_pooled(runs, rounds).to_dict()})

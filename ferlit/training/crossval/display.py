@@ -129,7 +129,8 @@ def print_results(rounds: Rounds, results: PooledResults, console: Console) -> N
         console: Where to print.
     """
     number = len(rounds.rounds)
-    folds = f"{number} folds" if number > 1 else f"official split, {rounds.part}"
+    by = " by image" if rounds.folds_by == "image" else ""
+    folds = f"{number} folds{by}" if number > 1 else f"official split, {rounds.part}"
     table = Table(
         title=f"{rounds.database}, {folds}",
         caption="accuracy in % with its counts; mean ± standard deviation over n seeds",

@@ -50,6 +50,7 @@ class Rounds:
             test (SFEW).
         rounds: One a fold, or one for the official split.
         content: A checksum of the store and of the persons in it.
+        folds_by: What the folds go by, "identity" or "image"; "" of an official split.
     """
 
     database: str
@@ -58,6 +59,7 @@ class Rounds:
     part: Literal["test", "val"]
     rounds: tuple[Round, ...]
     content: str
+    folds_by: str
 
 
 def prepare(config: Mapping[str, Any]) -> str | list[str]:
@@ -109,6 +111,7 @@ def split_rounds(config: Mapping[str, Any]) -> Rounds:
         part=part,
         rounds=tuple(rounds),
         content=hashlib.sha256(content.encode()).hexdigest(),
+        folds_by="" if data.fold is None else data.folds_by,
     )
 
 

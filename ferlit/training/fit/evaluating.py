@@ -28,6 +28,7 @@ _USED = (
     "data.fit_plane",
     "data.fold",
     "data.folds",
+    "data.folds_by",
     "model.flip_average",
     "trainer.fast_dev_run",
     "trainer.precision",
@@ -126,16 +127,16 @@ def _store(store: Store | StoreUnion) -> dict[str, Any]:
         "content": store.content,
     }
     if isinstance(store, Store):
-        return {"folder": str(store.folder.resolve()), **said}
+        return {"folder": str(store.folder.resolve()), **said, "reader": known.reader}
     stores = [{"name": member.name, **_store(member.store)} for member in store.members]
     return {**said, "stores": stores}
 
 
 def _unplaced(store: Mapping[str, Any]) -> dict[str, Any]:
-    """Without the folders, which say nothing of what is in them."""
+    """Without what says nothing of what is in them beside the content."""
     if "stores" in store:
         return {**store, "stores": [_unplaced(each) for each in store["stores"]]}
-    return {**store, "folder": None}
+    return {name: value for name, value in store.items() if name != "reader"} | {"folder": None}
 
 
 def compare(
@@ -204,7 +205,8 @@ def check_classes(checkpoint: Path, content: Mapping[str, Any], classes: list[st
     if own is not None and list(own) != list(classes):
         raise DataError(
             f"{checkpoint} knows the classes {', '.join(own)}, and the data have "
-            f"{', '.join(classes)}; give data of the database that it was trained on"
+            f"{', '.join(classes)}; give data of the database that it was trained on, or take "
+            f"`ferlit evaluate --model {checkpoint} --store STORE`, which matches them by name"
         )
 
 

@@ -27,7 +27,7 @@ _TOLD = (
     "trainer.strategy",
 )
 _PATIENCE = "EarlyStopping.patience"  # of a callback: what is given is in force
-_FOLDS = ("data.fold", "data.folds")
+_FOLDS = ("data.fold", "data.folds", "data.folds_by")
 _ENDS = ("max_epochs", "min_epochs", "max_steps", "min_steps", "max_time")  # of a fit
 _CHOICE = ("checkpoint.monitor", "checkpoint.mode")  # all else of a checkpoint is where and when
 

@@ -18,7 +18,9 @@ from ferlit.files import write_json
 from ferlit.runs.folder import CONFIG, RECORD, WANDB, RunFolder
 from ferlit.training.record.logger import RunLogger
 
-_COUNTS = ("database", "landmarks", "found", "prepared", "dropped", "classes", "splits")
+_COUNTS = (
+    *("database", "reader", "landmarks", "found", "prepared", "dropped", "classes", "splits"),
+)
 
 
 class WandbRunLogger(RunLogger):

@@ -16,7 +16,7 @@ from ferlit.training.crossval.rounds import Round, Rounds
 def runs(tmp_path: Path) -> list[CrossvalRun]:
     """Two systems x two seeds x two folds, none of them done."""
     folds = tuple(Round(fold, {}, frozenset({"a.png"})) for fold in range(2))
-    rounds = Rounds("ckplus", ("anger", "fear"), "max", "test", folds, "")
+    rounds = Rounds("ckplus", ("anger", "fear"), "max", "test", folds, "", "identity")
     return plan_runs(tmp_path, {"softmax": [], "2b_nm": []}, [0, 1], rounds)
 
 
@@ -55,7 +55,7 @@ def test_the_results_of_whole_databases_fit_80_columns() -> None:
     softmax = SystemResults(24, levels(2857, 86), tuple(seeds))
     results = PooledResults((), {"softmax": softmax}, "sequence", ())
     folds = tuple(Round(fold, {}, frozenset()) for fold in range(8))
-    rounds = Rounds("ckplus", ("anger", "fear"), "max", "test", folds, "")
+    rounds = Rounds("ckplus", ("anger", "fear"), "max", "test", folds, "", "identity")
     console = Console(file=io.StringIO(), width=80)
     print_results(rounds, results, console)
     shown = console.file.getvalue()  # type: ignore[attr-defined]
