@@ -130,7 +130,7 @@ def _gradients(
 ) -> tuple[Tensor | None, ...]:
     """Those of members, maps, l and b, of sum_k t_k H(f_k, c).
 
-    At f_k: t_k (s A f_k + B c + l) + w_k (T (s A c + l) + B u) with T = sum_k t_k, u = sum_k t_k f_k.
+    At f_k: t_k (s A f_k + B c + l) + w_k (T (s A c + l) + B u), T sums t_k, u sums t_k f_k.
     """
     total = t.sum(dim=1, keepdim=True)
     scaled = t if scale is None else t * scale
