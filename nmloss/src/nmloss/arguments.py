@@ -243,9 +243,9 @@ def at_least_float32(values: Tensor) -> Tensor:
 
 
 def no_autocast(values: Tensor) -> AbstractContextManager[Any]:
-    """Autocast switched off, where the device of the values has it."""
+    """Autocast switched off, where it is on for the device of the values."""
     kind = values.device.type
-    if torch.amp.is_autocast_available(kind):
+    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
         return torch.autocast(kind, enabled=False)
     return nullcontext()
 

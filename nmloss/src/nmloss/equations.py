@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nmloss.tuples.all_pairs import AllPairs
 from nmloss.tuples.members import Members
 from nmloss.tuples.tuples import Tuples
 
@@ -47,10 +48,9 @@ def fixed_threshold(
     """(Q,) Eq. 3."""
     positives, negatives = tuples.positives, tuples.negatives
     pull = positives.mean_weights(mined(tuples) if mine else positives.mask)
-    push = negatives.mean_weights(negatives.mask)
     positive, negative = tuples.distances_to_center(pull)
     losses = positives.sum(pull * hinge(positive - (threshold - margin / 2), sharpness))
-    return losses + negatives.sum(push * hinge(threshold + margin / 2 - negative, sharpness))
+    return losses + negatives.mean(hinge(threshold + margin / 2 - negative, sharpness))
 
 
 def adaptive_threshold(tuples: Tuples, mine: bool, sharpness: float | None) -> Tensor:
@@ -67,11 +67,13 @@ def adaptive_threshold(tuples: Tuples, mine: bool, sharpness: float | None) -> T
 
 def n_plus_one(tuples: Tuples, margin: float) -> Tensor:
     """(Q,) Eq. 1; the query is not one of its positives."""
+    if isinstance(tuples, AllPairs):
+        return tuples.n_plus_one(margin)
     positives = tuples.positives
     positive, negative = tuples.distances_to_query()
     bound = positives.expand(tuples.negatives.softmin(negative))
     losses = F.softplus(positive + margin - bound)
-    return positives.sum(positives.mean_weights(positives.mask) * losses)
+    return positives.mean(losses)
 
 
 def coupled_clusters(tuples: Tuples, margin: float, sharpness: float | None) -> Tensor:

@@ -60,8 +60,8 @@ class _Distances(torch.autograd.Function):
         norms: Tensor,
         scale: Tensor | None,
     ) -> Tensor:
-        ctx.save_for_backward(members, weights, products, norms, scale)
         projections = (products @ weights[..., None])[..., 0]
+        ctx.save_for_backward(members, weights, products, projections, norms, scale)
         center = (projections[:, : weights.shape[1]] * weights).sum(dim=1, keepdim=True)
         return torch.add(norms + center, projections, alpha=-2)
 
@@ -77,6 +77,7 @@ def _gradient(
     members: Tensor,
     weights: Tensor,
     products: Tensor,
+    projections: Tensor,
     norms: Tensor,
     scale: Tensor | None,
 ) -> Tensor:
@@ -91,7 +92,6 @@ def _gradient(
     diagonal = t
     if scale is not None:
         # Of a unit vector, only the part of the gradient across it reaches the embedding.
-        projections = (products @ weights[..., None])[..., 0]
         sums = F.pad((t[:, None] @ products)[:, 0], (0, t.shape[1] - weights.shape[1]))
         along = t * (norms - projections) + w * (total * projections - sums)
         t, w = t * scale, w * scale

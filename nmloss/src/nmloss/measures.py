@@ -12,7 +12,8 @@ from torch import Tensor
 
 from nmloss.arguments import at_least_float32, check_points, check_weights, scalar
 from nmloss.distances import MahalanobisDistance, squared_distances
-from nmloss.inner_products import EPS, InnerProducts
+from nmloss.inner_products import InnerProducts
+from nmloss.tuple_margins import TupleMargins
 
 
 class Measure(ABC):
@@ -146,33 +147,14 @@ class LearnedMargin(Measure):
 
     def within_tuples(self, members: Tensor, num_anchors: int) -> Callable[[Tensor], Tensor]:
         self._check_size(members)
-        cast, scale = self._cast(members.dtype), None
-        alone = cast._quadratic(members)
-        if self.normalize:
-            scale = 1 / torch.linalg.vector_norm(members, dim=-1).clamp(min=EPS)
-            alone = alone * scale.square()
-
-        def to_weighted_sum(weights: Tensor) -> Tensor:
-            count = weights.shape[1]
-            if scale is not None:
-                weights = weights * scale[:, :count]
-            center = (weights[:, None] @ members[:, :count])[:, 0]
-            # (L_B f).(L_B c) + c.f for all members is one product with a vector a tuple.
-            toward = torch.addmm(cast.linear, center @ cast.map_b.mT, cast.map_b)
-            products = (members @ toward[..., None])[..., 0]
-            if scale is not None:
-                products = products * scale
-            return -(alone + products + (cast._alone(center) + cast.bias)[:, None])
-
-        return to_weighted_sum
-
-    def _quadratic(self, embeddings: Tensor) -> Tensor:
-        """s/2 |L_A f|^2."""
-        return self.sign / 2 * (embeddings @ self.map_a.mT).square().sum(dim=-1)
+        cast = self._cast(members.dtype)
+        maps, linear = (cast.map_a, cast.map_b), (cast.linear, cast.bias)
+        return TupleMargins(members, maps, linear, self.sign, self.normalize)
 
     def _alone(self, embeddings: Tensor) -> Tensor:
         """s/2 |L_A f|^2 + c.f, what one side adds by itself."""
-        return self._quadratic(embeddings) + embeddings @ self.linear
+        square = (embeddings @ self.map_a.mT).square().sum(dim=-1)
+        return self.sign / 2 * square + embeddings @ self.linear
 
     def _cast(self, dtype: torch.dtype) -> Self:
         """With weights in the dtype of the computation; the parameters keep their own."""

@@ -7,7 +7,8 @@ device and nothing breaks the graph:
 - Index tuples of few pairs: sums over segments, linear in the number of pairs.
 - Index tuples of many pairs, or labels: masks over the matrix of all pairs. Where the labels make
   the clusters, queries of one class have the same tuple; on the CPU, which knows how many classes
-  there are, the matrix then has a row a class.
+  there are, the matrix then has a row a class. Where each is its own query, a squared Euclidean
+  distance is had a chunk of rows at a time.
 """
 
 from typing import Any
@@ -24,13 +25,16 @@ from nmloss.indices import (
     label_masks,
     pair_mask,
 )
-from nmloss.measures import Measure
+from nmloss.measures import Measure, SquaredEuclidean
+from nmloss.tuples.all_pairs import all_pairs
 from nmloss.tuples.members import Rows, Segments
 from nmloss.tuples.tuples import LaidOutTuples, MatrixTuples, PointTuples, Tuples
 
 # A pair in a list costs about as much as this many entries of a matrix of all pairs: 30 to 150 on a
 # CPU, more for longer embeddings.
 PAIR_COST = 48
+# Of fewer embeddings, the matrix of all pairs is had sooner at once than in chunks.
+FEW = 320
 
 
 def build_tuples(
@@ -61,9 +65,13 @@ def build_tuples(
     points = measure.prepare_both(embeddings, ref_emb)
     keeps_query = indices.keeps_query if isinstance(indices, MinedIndices) else None
     if indices is None:
-        has_classes = query_is_positive and ref_emb is embeddings and ref_labels is labels
-        if labels is not None and has_classes and not _must_not_wait(labels):
-            return _by_class(measure, points, labels)
+        has_classes = ref_emb is embeddings and ref_labels is labels
+        if labels is not None and has_classes and not torch.compiler.is_compiling():
+            is_long = len(embeddings) >= FEW and isinstance(measure, SquaredEuclidean)
+            if not query_is_positive and is_long:
+                return all_pairs(points[0], labels)
+            if query_is_positive and not _must_not_wait(labels):
+                return _by_class(measure, points, labels)
         masks = label_masks(labels, ref_labels)
     else:
         pairs, size = index_pairs(indices, embeddings.device), (len(embeddings), len(ref_emb))

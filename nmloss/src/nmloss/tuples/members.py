@@ -33,6 +33,10 @@ class Members(ABC):
         weights = self.weights(mask)
         return weights / self.expand(self.sum(weights).clamp(min=1))
 
+    def mean(self, table: Tensor) -> Tensor:
+        """(Q,) means over the members of a tuple; 0 where there are none."""
+        return self.sum(self.mean_weights(self.mask) * table)
+
     @abstractmethod
     def sum(self, table: Tensor) -> Tensor:
         """(Q,) sums over all entries of a tuple."""
@@ -66,6 +70,9 @@ class Rows(Members):
         if self.is_whole and mask is self.mask:
             return torch.full_like(mask, 1 / max(mask.shape[1], 1), dtype=self.dtype)
         return super().mean_weights(mask)
+
+    def mean(self, table: Tensor) -> Tensor:
+        return table.mean(dim=1) if self.is_whole and table.shape[1] else super().mean(table)
 
     def sum(self, table: Tensor) -> Tensor:
         return table.sum(dim=1)
