@@ -65,12 +65,15 @@ def adaptive_threshold(tuples: Tuples, mine: bool, sharpness: float | None) -> T
     return total / count.clamp(min=1)
 
 
-def n_plus_one(tuples: Tuples, margin: float) -> Tensor:
-    """(Q,) Eq. 1; the query is not one of its positives."""
-    positives = tuples.positives
+def n_plus_one(tuples: Tuples, margin: float, sharpness: float | None) -> Tensor:
+    """(Q,) Eq. 1, of sharpness 1 unless another is given; the query is not one of its positives."""
+    positives, negatives = tuples.positives, tuples.negatives
     positive, negative = tuples.distances_to_query()
-    bound = positives.expand(tuples.negatives.softmin(negative))
-    losses = F.softplus(positive + margin - bound)
+    if sharpness is None:
+        bound, sharpness = negatives.softmin(negative), 1.0
+    else:
+        bound = negatives.softmin(sharpness * negative) / sharpness
+    losses = hinge(positive + margin - positives.expand(bound), sharpness)
     return positives.sum(positives.mean_weights(positives.mask) * losses)
 
 

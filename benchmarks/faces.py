@@ -1,0 +1,11 @@
+"""Embeddings of faces that should ignore whose they are: ``python -m benchmarks.faces --fer2013 FILE``.
+
+Short for ``python -m benchmarks.embeddings --data faces``.
+"""
+
+import sys
+
+from benchmarks.embeddings.command import main
+
+if __name__ == "__main__":
+    main(["--data", "faces", *sys.argv[1:]])
