@@ -1,6 +1,7 @@
-"""Embeddings of faces that should ignore whose they are: ``python -m benchmarks.faces --fer2013 FILE``.
+"""Embeddings of faces that should ignore whose they are: ``python -m benchmarks.faces``.
 
-Short for ``python -m benchmarks.embeddings --data faces``.
+Short for ``python -m benchmarks.embeddings --data faces``. The files that it
+needs: see `benchmarks.embeddings.faces`.
 """
 
 import sys

@@ -24,7 +24,7 @@ BATCHES = {"tuples": TUPLES, "classes": CLASSES}
 def main(arguments: list[str] | None = None) -> None:
     given = _given(arguments)
     torch.set_num_threads(1)
-    data = digits() if given.data == "digits" else faces(given.fer2013)
+    data = digits() if given.data == "digits" else faces(given.fer2013, given.ferplus)
     epochs = data.epochs if given.epochs is None else given.epochs
     train, judged = data.images.part("train"), data.images.part(given.split)
     kept, runs = Kept(given.scores), Runs()
@@ -36,9 +36,11 @@ def main(arguments: list[str] | None = None) -> None:
                 key = [given.data, given.split, chosen.name, kind, seed, epochs, given.rate]
                 if (found := kept.get(key)) is None:
                     start = time.perf_counter()
-                    network = trained(data, train, chosen, kind, seed, epochs, given.rate, given.compile)
+                    network = trained(
+                        data, train, chosen, kind, seed, epochs, given.rate, given.compile
+                    )
                     with torch.no_grad():
-                        found = scores_of(F.normalize(network(judged.pixels)), judged)
+                        found = scores_of(F.normalize(network(judged.inputs)), judged)
                     kept.add(key, found)
                     line = ", ".join(f"{score:.1f}" for score in found)
                     seconds = time.perf_counter() - start
@@ -48,7 +50,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(describe(data, train, judged, given.split, epochs))
     print(f"Seeds {given.seeds}, {epochs} epochs, learning rate {given.rate:g}.\n")
     console = Console(width=200)
-    console.print(table_of_means(runs, scores_of(judged.pixels.flatten(1), judged)))
+    console.print(table_of_means(runs, scores_of(judged.inputs.flatten(1), judged)))
     for kind in BATCHES.values():
         compared = {names: scores for names, scores in runs.items() if names[1] == kind}
         if given.against and (given.against, kind) in compared:
@@ -105,6 +107,7 @@ def _given(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", choices=("digits", "faces"), required=True)
     parser.add_argument("--fer2013", type=Path, metavar="FILE", help="fer2013.csv, for the faces")
+    parser.add_argument("--ferplus", type=Path, metavar="FILE", help="fer2013new.csv, likewise")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, help="the default depends on the data")
     parser.add_argument(
@@ -116,7 +119,10 @@ def _given(arguments: list[str] | None) -> argparse.Namespace:
         help="rate=0.1 among the options: its own parameters learn at a tenth of the rate",
     )
     parser.add_argument(
-        "--batches", nargs="+", choices=BATCHES, help="default: both; tuples for losses with options"
+        "--batches",
+        nargs="+",
+        choices=BATCHES,
+        help="default: both; tuples for losses with options",
     )
     parser.add_argument("--split", choices=("val", "test"), default="test")
     parser.add_argument("--rate", type=float, default=3e-3, help="learning rate")

@@ -9,9 +9,7 @@ from benchmarks.embeddings.images import DataSet, Images, background, dealt_out
 
 
 def digits() -> DataSet:
-    return DataSet(
-        make_digits(), tuple("0123456789"), "writer", 8, 6, _layers, features=32 * 9
-    )
+    return DataSet(make_digits(), tuple("0123456789"), "writer", 8, 6, _layers, features=32 * 9)
 
 
 def make_digits() -> Images:

@@ -13,7 +13,7 @@ PERSONS = {"train": range(20), "val": range(20, 30), "test": range(30, 40)}
 
 
 class Images(NamedTuple):
-    pixels: Tensor  # (B, 1, height, width)
+    inputs: Tensor  # (B, ...) of the network
     labels: Tensor  # (B,) what the embedding should tell apart
     persons: Tensor  # (B,) whom it should not see
 

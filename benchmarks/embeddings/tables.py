@@ -15,7 +15,7 @@ Runs = dict[tuple[str, str], list[list[float]]]
 
 def table_of_means(runs: Runs, raw: Sequence[float]) -> Table:
     table = Table("embedding", "batches", *COLUMNS, box=box.MARKDOWN)
-    table.add_row("raw pixels", "", *(f"{score:.1f}" for score in raw))
+    table.add_row("raw inputs", "", *(f"{score:.1f}" for score in raw))
     for names, scores in runs.items():
         table.add_row(*names, *map(mean_and_spread, zip(*scores, strict=True)))
     return table

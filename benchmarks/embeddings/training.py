@@ -63,6 +63,6 @@ def trained(
     forward = torch.compile(network) if compiled else network
     for batch in batches_of(data, train, kind, seed, epochs):
         optimizer.zero_grad()
-        loss_fn(forward(train.pixels[batch]), train.labels[batch], tuples).backward()
+        loss_fn(forward(train.inputs[batch]), train.labels[batch], tuples).backward()
         optimizer.step()
     return network.eval()

@@ -91,9 +91,7 @@ def loop_adaptive(
     return (pull + push) / (len(kept) + len(negatives))
 
 
-def loop_n_plus_one(
-    positives: Points, negatives: Points, margin: float, k: float | None
-) -> float:
+def loop_n_plus_one(positives: Points, negatives: Points, margin: float, k: float | None) -> float:
     """Eq. 1, where k is 1; the mean over the positives beside the query."""
     query, *others = positives
     k = 1.0 if k is None else k

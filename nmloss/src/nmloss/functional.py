@@ -201,7 +201,7 @@ def n_plus_one_tuplet_loss(
         positives: (Q, M, D), the query first; or (R, D), then with ``queries``.
         negatives: (Q, N, D); or (R, D).
         margin: tau.
-        sharpness: k; the larger, the more the nearest negative counts alone. None for 1, as printed.
+        sharpness: k; the larger, the more the nearest negative counts alone. None for 1.
         queries: (Q, D) where ``positives`` does not hold them.
         positive_mask: (Q, M); or (Q, R).
         negative_mask: (Q, N); or (Q, R).
