@@ -28,25 +28,27 @@ def main(arguments: list[str] | None = None) -> None:
     epochs = data.epochs if given.epochs is None else given.epochs
     train, judged = data.images.part("train"), data.images.part(given.split)
     kept, runs = Kept(given.scores), Runs()
-    for chosen in given.losses:
-        kinds = tuple(BATCHES[kind] for kind in given.batches) if given.batches else chosen.batches
-        for kind in kinds:
-            runs[chosen.name, kind] = []
-            for seed in given.seeds:
-                key = [given.data, given.split, chosen.name, kind, seed, epochs, given.rate]
-                if (found := kept.get(key)) is None:
-                    start = time.perf_counter()
-                    network = trained(
-                        data, train, chosen, kind, seed, epochs, given.rate, given.compile
-                    )
-                    with torch.no_grad():
-                        found = scores_of(F.normalize(network(judged.inputs)), judged)
-                    kept.add(key, found)
-                    line = ", ".join(f"{score:.1f}" for score in found)
-                    seconds = time.perf_counter() - start
-                    said = f"{chosen.name}, {kind}, seed {seed}: {line} ({seconds:.1f} s)"
-                    print(said, file=sys.stderr, flush=True)
-                runs[chosen.name, kind].append(found)
+    tasks = [
+        (chosen, kind)
+        for chosen in given.losses
+        for kind in (map(BATCHES.__getitem__, given.batches) if given.batches else chosen.batches)
+    ]
+    for seed in given.seeds:
+        for chosen, kind in tasks:
+            key = [given.data, given.split, chosen.name, kind, seed, epochs, given.rate]
+            if (found := kept.get(key)) is None:
+                start = time.perf_counter()
+                network = trained(
+                    data, train, chosen, kind, seed, epochs, given.rate, given.compile
+                )
+                with torch.no_grad():
+                    found = scores_of(F.normalize(network(judged.inputs)), judged)
+                kept.add(key, found)
+                line = ", ".join(f"{score:.1f}" for score in found)
+                seconds = time.perf_counter() - start
+                said = f"{chosen.name}, {kind}, seed {seed}: {line} ({seconds:.1f} s)"
+                print(said, file=sys.stderr, flush=True)
+            runs.setdefault((chosen.name, kind), []).append(found)
     print(describe(data, train, judged, given.split, epochs))
     print(f"Seeds {given.seeds}, {epochs} epochs, learning rate {given.rate:g}.\n")
     console = Console(width=200)

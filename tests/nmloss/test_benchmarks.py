@@ -65,7 +65,7 @@ def test_votes_of_other_faces_are_refused(tmp_path: Path) -> None:
     pd.DataFrame({"Usage": ["Training", "PublicTest"], **columns}).to_csv(votes)
     with pytest.raises(SystemExit, match="not of the same faces"):
         faces.read_faces(pixels, votes)
-    with pytest.raises(SystemExit, match="--ferplus is missing; needed is fer2013new.csv"):
+    with pytest.raises(SystemExit, match=r"--ferplus is missing; needed is fer2013new\.csv"):
         faces.read_faces(pixels, None)
     with pytest.raises(SystemExit, match="no column pixels"):
         faces.read_faces(votes, votes)
