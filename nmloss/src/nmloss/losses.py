@@ -9,9 +9,9 @@ Every loss takes PML's own keyword arguments: ``distance``, ``reducer``, ``embed
 ``embedding_reg_weight``, ``collect_stats``. The reducer sees one loss per tuple that counts, that
 is, one with a positive beside its query or a negative.
 
-All but the (N+1)-tuplet loss take a ``sharpness`` k: softplus(k x) / k in place of their hinges
-[x]+, which are its limit and the default (None). A hinge at rest leaves in the embedding what it is
-not asked to remove; a softened one always pulls. The fixed threshold on handwritten digits by
+All take a ``sharpness`` k: softplus(k x) / k in place of their hinges [x]+, which are its limit and
+the default (None); the (N+1)-tuplet loss is soft by itself, with k = 1. A hinge at rest leaves in
+the embedding what it is not asked to remove; a softened one always pulls. The fixed threshold on handwritten digits by
 made-up writers (four seeds; per cent; all but the last among other writers)::
 
     k                       None     8     4     2
