@@ -38,7 +38,7 @@ def make_faces(table: pd.DataFrame) -> Images:
     the private test part. A face is brought to a mean of 0 and a standard deviation of 0.25. A
     person has a shift (up to 2 of the 48 pixels each way), a contrast (0.5 to 1), a lamp (the
     contrast falls by a half at most towards one side), a texture (a wave of 4 to 10 periods,
-    amplitude 0.025) and a background (see `background`, a quarter as strong), the same in all of
+    amplitude 0.05) and a background (see `background`, half as strong), the same in all of
     the person's faces.
 
     Args:
@@ -101,9 +101,9 @@ def _by_person(rng: np.random.Generator, whole: NDArray[np.float64]) -> NDArray[
     angle, turn = rng.uniform(0, 2 * np.pi, size=2)
     lamp = 0.75 + 0.5 * np.tensordot([np.cos(angle), np.sin(angle)], grid, 1) / np.sqrt(2)
     wave = np.tensordot([np.cos(turn), np.sin(turn)], grid, 1)
-    texture = 0.025 * np.cos(2 * np.pi * (rng.uniform(4, 10) * wave + rng.uniform()))
+    texture = 0.05 * np.cos(2 * np.pi * (rng.uniform(4, 10) * wave + rng.uniform()))
     contrast = rng.uniform(0.5, 1)
-    return contrast * lamp * moved + texture + background(rng, SIZE) / 4
+    return contrast * lamp * moved + texture + background(rng, SIZE) / 2
 
 
 def _layers() -> tuple[nn.Module, ...]:
