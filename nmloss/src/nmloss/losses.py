@@ -11,8 +11,8 @@ is, one with a positive beside its query or a negative.
 
 All take a ``sharpness`` k: softplus(k x) / k in place of their hinges [x]+, which are its limit and
 the default (None); the (N+1)-tuplet loss is soft by itself, with k = 1. A hinge at rest leaves in
-the embedding what it is not asked to remove; a softened one always pulls. The fixed threshold on handwritten digits by
-made-up writers (four seeds; per cent; all but the last among other writers)::
+the embedding what it is not asked to remove; a softened one always pulls. The fixed threshold on
+handwritten digits by made-up writers (four seeds; per cent; all but the last among other writers)::
 
     k                       None     8     4     2
     Recall@1                91.3  90.9  89.7  87.5
