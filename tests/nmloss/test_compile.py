@@ -17,6 +17,7 @@ LOSSES: dict[str, Callable[[], nn.Module]] = {
     "coupled": nmloss.CoupledClustersLoss,
     "fixed, softened": lambda: nmloss.NMTupleClustersLoss(sharpness=4),
     "adaptive, softened": lambda: nmloss.AdaptiveNMTupleClustersLoss(D, sharpness=2),
+    "n_plus_one, sharpened": lambda: nmloss.NPlusOneTupletLoss(sharpness=4),
     "coupled, softened": lambda: nmloss.CoupledClustersLoss(sharpness=4),
 }
 all_losses = pytest.mark.parametrize("name", LOSSES)

@@ -91,13 +91,15 @@ def loop_adaptive(
     return (pull + push) / (len(kept) + len(negatives))
 
 
-def loop_n_plus_one(positives: Points, negatives: Points, margin: float) -> float:
-    """Eq. 1, the mean over the positives beside the query."""
+def loop_n_plus_one(positives: Points, negatives: Points, margin: float, k: float | None) -> float:
+    """Eq. 1, where k is 1; the mean over the positives beside the query."""
     query, *others = positives
+    k = 1.0 if k is None else k
     losses = [
-        math.log(
-            1 + sum(math.exp(squared(query, p) + margin - squared(query, n)) for n in negatives)
+        math.log1p(
+            sum(math.exp(k * (squared(query, p) + margin - squared(query, n))) for n in negatives)
         )
+        / k
         for p in others
     ]
     return sum(losses) / len(losses) if losses else 0.0
@@ -164,11 +166,12 @@ def test_the_adaptive_loss_matches_the_loop(
 
 
 @pytest.mark.parametrize(("m", "n"), SIZES)
-def test_the_n_plus_one_loss_matches_the_loop(m: int, n: int) -> None:
+@all_sharpnesses
+def test_the_n_plus_one_loss_matches_the_loop(m: int, n: int, k: float | None) -> None:
     positives, negatives = members(m, n)
-    losses = functional.n_plus_one_tuplet_loss(positives, negatives, margin=0.3)
+    losses = functional.n_plus_one_tuplet_loss(positives, negatives, margin=0.3, sharpness=k)
     expected = [
-        loop_n_plus_one(p, n, 0.3)
+        loop_n_plus_one(p, n, 0.3, k)
         for p, n in zip(positives.tolist(), negatives.tolist(), strict=True)
     ]
     torch.testing.assert_close(losses, torch.tensor(expected, dtype=torch.float64))
@@ -200,6 +203,9 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
     "adaptive, softened": lambda p, n, **masks: functional.adaptive_nm_tuple_clusters_loss(
         p, n, **WEIGHTS, sharpness=0.5, **masks
     ),
+    "n_plus_one, sharpened": lambda p, n, **masks: functional.n_plus_one_tuplet_loss(
+        p, n, sharpness=4, **masks
+    ),
     "coupled, softened": lambda p, n, **masks: functional.coupled_clusters_loss(
         p, n, sharpness=4, **masks
     ),
@@ -227,7 +233,7 @@ def test_shared_members_give_what_own_members_give(name: str) -> None:
         positive_mask[tuple_, 3 * tuple_ : 3 * tuple_ + 3] = True
         negative_mask[tuple_, 12 + 2 * tuple_ : 14 + 2 * tuple_] = True
     masks = {"positive_mask": positive_mask, "negative_mask": negative_mask}
-    if name == "n_plus_one":
+    if name.startswith("n_plus_one"):
         masks["queries"] = positives[:, 0]
         positive_mask[torch.arange(4), 3 * torch.arange(4)] = False
     torch.testing.assert_close(

@@ -22,6 +22,7 @@ MODULES: dict[str, Callable[..., nn.Module]] = {
     "coupled": nmloss.CoupledClustersLoss,
     "fixed, softened": lambda **pml: nmloss.NMTupleClustersLoss(sharpness=4, **pml),
     "adaptive, softened": lambda **pml: nmloss.AdaptiveNMTupleClustersLoss(D, sharpness=2, **pml),
+    "n_plus_one, sharpened": lambda **pml: nmloss.NPlusOneTupletLoss(sharpness=4, **pml),
     "coupled, softened": lambda **pml: nmloss.CoupledClustersLoss(sharpness=4, **pml),
 }
 all_losses = pytest.mark.parametrize("name", MODULES)
@@ -389,6 +390,7 @@ def test_tuple_indices_survive_pickling_and_copying() -> None:
             "of torch.float32: needed are whole numbers",
         ),
         (lambda: nmloss.NMTupleClustersLoss(sharpness=0), "sharpness=0: .* None for the hinge"),
+        (lambda: nmloss.NPlusOneTupletLoss(sharpness=0), "sharpness=0: "),
         (lambda: nmloss.CoupledClustersLoss(sharpness=-2.0), r"sharpness=-2.0: .* above 0"),
         (lambda: MODULES["adaptive"](sharpness=math.inf), "sharpness=inf"),
         (lambda: nmloss.NMTupleClustersLoss(sharpness="soft"), "sharpness='soft'"),
@@ -437,6 +439,19 @@ def test_the_hinge_is_the_limit_of_softened_ones(name: str, form: str) -> None:
         if sharpness == 1:
             assert not torch.allclose(of_softened, gradient, atol=1e-3)
     torch.testing.assert_close(of_softened, gradient, atol=1e-6, rtol=1e-6)
+
+
+def test_the_n_plus_one_loss_is_of_sharpness_one_and_its_limit_a_hinge() -> None:
+    layout, embeddings = tuple_indices(Q, M, N), batch()
+    printed = value_and_gradient(nmloss.NPlusOneTupletLoss(), embeddings, None, layout)
+    of_one = value_and_gradient(nmloss.NPlusOneTupletLoss(sharpness=1), embeddings, None, layout)
+    for got, want in zip(of_one, printed, strict=True):
+        assert torch.equal(got, want)
+    members = nn.functional.normalize(embeddings, dim=1).reshape(Q, M + N, D)
+    far = (members - members[:, :1]).square().sum(dim=2)
+    hinges = (far[:, 1:M] + 1 - far[:, M:].amin(dim=1, keepdim=True)).relu()
+    sharp = nmloss.NPlusOneTupletLoss(sharpness=1e5)(embeddings, None, layout)
+    assert sharp.item() == pytest.approx(hinges.mean().item(), abs=1e-4)
 
 
 def test_a_hinge_at_rest_has_no_gradient_and_a_softened_one_has() -> None:

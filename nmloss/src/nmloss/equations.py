@@ -65,15 +65,17 @@ def adaptive_threshold(tuples: Tuples, mine: bool, sharpness: float | None) -> T
     return total / count.clamp(min=1)
 
 
-def n_plus_one(tuples: Tuples, margin: float) -> Tensor:
-    """(Q,) Eq. 1; the query is not one of its positives."""
+def n_plus_one(tuples: Tuples, margin: float, sharpness: float | None) -> Tensor:
+    """(Q,) Eq. 1, of sharpness 1 unless another is given; the query is not one of its positives."""
     if isinstance(tuples, AllPairs):
-        return tuples.n_plus_one(margin)
-    positives = tuples.positives
+        return tuples.n_plus_one(margin, sharpness)
+    positives, negatives = tuples.positives, tuples.negatives
     positive, negative = tuples.distances_to_query()
-    bound = positives.expand(tuples.negatives.softmin(negative))
-    losses = F.softplus(positive + margin - bound)
-    return positives.mean(losses)
+    if sharpness is None:
+        bound, sharpness = negatives.softmin(negative), 1.0
+    else:
+        bound = negatives.softmin(sharpness * negative) / sharpness
+    return positives.mean(hinge(positive + margin - positives.expand(bound), sharpness))
 
 
 def coupled_clusters(tuples: Tuples, margin: float, sharpness: float | None) -> Tensor:

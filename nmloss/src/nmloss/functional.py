@@ -14,6 +14,7 @@ of the tuples come in one of two forms:
 A mask is True where a slot is a member. Half precision is computed and returned in float32.
 
 ``sharpness`` k puts softplus(k x) / k in place of a hinge [x]+, its limit; None keeps the hinge.
+The (N+1)-tuplet loss is soft as it is, of sharpness 1.
 """
 
 import torch
@@ -183,6 +184,7 @@ def n_plus_one_tuplet_loss(
     negatives: Tensor,
     *,
     margin: float = 1.0,
+    sharpness: float | None = None,
     queries: Tensor | None = None,
     positive_mask: Tensor | None = None,
     negative_mask: Tensor | None = None,
@@ -190,15 +192,16 @@ def n_plus_one_tuplet_loss(
 ) -> Tensor:
     """The (N+1)-tuplet loss, Eq. 1, as the mean over the query's positives.
 
-    log(1 + sum_j exp(D(f, f+) + tau - D(f, f_j-)))
+    log(1 + sum_j exp(k (D(f, f+) + tau - D(f, f_j-)))) / k
 
-    computed as softplus(D(f, f+) + tau + logsumexp_j(-D(f, f_j-))), which does not overflow. (The
-    second factor of the paper's Eq. 2 is exp(T + tau/2 - D), not the printed + D.)
+    with k = 1, computed as softplus(D(f, f+) + tau + logsumexp_j(-D(f, f_j-))), which does not
+    overflow. (The second factor of the paper's Eq. 2 is exp(T + tau/2 - D), not the printed + D.)
 
     Args:
         positives: (Q, M, D), the query first; or (R, D), then with ``queries``.
         negatives: (Q, N, D); or (R, D).
         margin: tau.
+        sharpness: k; the larger, the more the nearest negative counts alone. None for 1.
         queries: (Q, D) where ``positives`` does not hold them.
         positive_mask: (Q, M); or (Q, R).
         negative_mask: (Q, N); or (Q, R).
@@ -213,7 +216,7 @@ def n_plus_one_tuplet_loss(
     """
     masks = (positive_mask, negative_mask)
     check_members(positives, negatives, masks, queries)
-    margin = scalar("margin", margin, is_signed=False)
+    margin, sharpness = scalar("margin", margin, is_signed=False), softened(sharpness)
     if queries is None and positives.ndim == 3:
         queries, positives = positives[:, 0], positives[:, 1:]
         masks = (None if positive_mask is None else positive_mask[:, 1:], negative_mask)
@@ -221,7 +224,7 @@ def n_plus_one_tuplet_loss(
         raise ValueError("queries (Q, D) are needed beside members of shape (R, D)")
     with no_autocast(positives):
         tuples = _tuples(positives, negatives, *masks, distance, queries)
-        return equations.n_plus_one(tuples, margin)
+        return equations.n_plus_one(tuples, margin, sharpness)
 
 
 def coupled_clusters_loss(

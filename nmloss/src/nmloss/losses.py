@@ -9,10 +9,10 @@ Every loss takes PML's own keyword arguments: ``distance``, ``reducer``, ``embed
 ``embedding_reg_weight``, ``collect_stats``. The reducer sees one loss per tuple that counts, that
 is, one with a positive beside its query or a negative.
 
-All but the (N+1)-tuplet loss take a ``sharpness`` k: softplus(k x) / k in place of their hinges
-[x]+, which are its limit and the default (None). A hinge at rest leaves in the embedding what it is
-not asked to remove; a softened one always pulls. The fixed threshold on handwritten digits by
-made-up writers (four seeds; per cent; all but the last among other writers)::
+All take a ``sharpness`` k: softplus(k x) / k in place of their hinges [x]+, which are its limit and
+the default (None); the (N+1)-tuplet loss is soft by itself, with k = 1. A hinge at rest leaves in
+the embedding what it is not asked to remove; a softened one always pulls. The fixed threshold on
+handwritten digits by made-up writers (four seeds; per cent; all but the last among other writers)::
 
     k                       None     8     4     2
     Recall@1                91.3  90.9  89.7  87.5
@@ -188,14 +188,15 @@ class AdaptiveNMTupleClustersLoss(TupleLoss):
 class NPlusOneTupletLoss(TupleLoss):
     """The (N+1)-tuplet loss (Sohn 2016; Liu et al. 2017, Eq. 1), the mean over the positives.
 
-    It has no hinge to soften: log(1 + exp(x)) is one of sharpness 1.
+    log(1 + sum_j exp(k (D(f, f+) + tau - D(f, f_j-)))) / k, soft as it is printed, where k = 1.
 
     Args:
         margin: tau.
+        sharpness: k; None for 1. The larger, the more the nearest negative counts alone.
         **pml: Keyword arguments of PML's losses.
 
     Raises:
-        ValueError: ``margin`` is negative, or no number.
+        ValueError: ``margin`` is negative, or no number, or ``sharpness`` is not above 0.
 
     >>> from nmloss import tuple_indices
     >>> loss_fn = NPlusOneTupletLoss(margin=0.0)
@@ -206,12 +207,13 @@ class NPlusOneTupletLoss(TupleLoss):
 
     query_is_positive = False
 
-    def __init__(self, margin: float = 1.0, **pml: Any) -> None:
+    def __init__(self, margin: float = 1.0, *, sharpness: float | None = None, **pml: Any) -> None:
         super().__init__(**pml)
         self.margin = _setting("margin", margin, is_signed=False)
+        self.sharpness = softened(sharpness)
 
     def tuple_losses(self, tuples: Tuples, sharpness: float | None) -> Tensor:
-        return equations.n_plus_one(tuples, self.margin)
+        return equations.n_plus_one(tuples, self.margin, sharpness)
 
 
 class CoupledClustersLoss(TupleLoss):

@@ -50,11 +50,13 @@ class AllPairs(Tuples):
     counts: Tensor
     chunks: tuple[Chunk, ...]
 
-    def n_plus_one(self, margin: float | Tensor) -> Tensor:
-        """(B,) losses of Eq. 1."""
-        given = (self.points, margin, self.labels, self.counts, self.chunks)
+    def n_plus_one(self, margin: float | Tensor, sharpness: float | None = None) -> Tensor:
+        """(B,) losses of Eq. 1; k times the distance is that of points sqrt(k) times as far."""
+        k = 1.0 if sharpness is None else sharpness
+        points = self.points if sharpness is None else self.points * k**0.5
+        given = (points, k * margin, self.labels, self.counts, self.chunks)
         losses: Tensor = _NPlusOne.apply(*given)  # type: ignore[no-untyped-call]
-        return losses
+        return losses if sharpness is None else losses / k
 
     def distances_to_center(self, weights: Tensor) -> Tables:
         raise NotImplementedError("a matrix of all pairs is never held")

@@ -1,0 +1,3 @@
+from benchmarks.embeddings.command import main
+
+main()
