@@ -6,11 +6,13 @@ import platform
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+from ferlit.errors import FerlitError
 
 if sys.platform != "win32":
     import fcntl
@@ -18,6 +20,10 @@ if sys.platform != "win32":
 logger = logging.getLogger(__name__)
 _SOON_SECONDS = 1.0  # a wait as short as this needs no word
 PATIENCE_SECONDS = 10.0  # for the last children of a process that was killed
+
+
+class TakenError(FerlitError):
+    """Another process works in a folder."""
 
 
 @contextmanager
@@ -82,6 +88,36 @@ def is_taken(file: int) -> bool:
         else:
             return False
     return False
+
+
+@contextmanager
+def alone_in(folder: Path, command: str, remedy: str) -> Iterator[None]:
+    """Keep other processes of a command out of a folder.
+
+    Args:
+        folder: It is made where it is missing.
+        command: Of ferlit, such as "fit".
+        remedy: What to do instead of waiting for the other's end.
+
+    Raises:
+        TakenError: there is one.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if sys.platform == "win32":  # no locks there
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        if is_taken(handle):
+            raise TakenError(
+                f"{folder}: another ferlit {command} is running there; wait for its end, or "
+                f"{remedy}"
+            )
+        yield
+        with suppress(OSError):  # in file systems without locks
+            fcntl.flock(handle, fcntl.LOCK_UN)  # children may have the file open a little longer
+    finally:
+        os.close(handle)
 
 
 def _write(note: Path, purpose: str) -> None:

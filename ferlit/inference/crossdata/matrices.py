@@ -16,11 +16,11 @@ from ferlit.inference.crossdata.outputs import print_matrix, print_members, writ
 from ferlit.inference.crossdata.runs import CrossRun, plan_runs
 from ferlit.inference.crossdata.settings import Judging, Settings
 from ferlit.inference.evaluate.judging import known_faces
+from ferlit.locks import alone_in
 from ferlit.options import option_values
 from ferlit.runs.seen import ALLOW, seen_among, which_seen
 from ferlit.training.fit.options import resolve
 from ferlit.training.subprocesses.grids import (
-    alone_in,
     available_cores,
     check_checkpoints,
     failures,
@@ -79,7 +79,7 @@ def train_and_test(
     _check_pairs(members, judging)
     gpus = gpus_of(config["trainer"])
     console = Console()
-    with alone_in(output, command):
+    with alone_in(output, command, "give another --output"):
         settings.write(output)
         print_members(members, console)
         runs = plan_runs(output, members, settings.seeds, judging)

@@ -10,6 +10,7 @@ from ferlit.errors import FerlitError, UsageError
 from ferlit.evaluation.pooling import PooledResults
 from ferlit.evaluation.tables import write_confusions
 from ferlit.files import write_json
+from ferlit.locks import alone_in
 from ferlit.training.crossval.display import Display, print_results
 from ferlit.training.crossval.grid import CrossvalRun, plan_runs
 from ferlit.training.crossval.options import parse_options, read_seeds, read_systems
@@ -17,7 +18,6 @@ from ferlit.training.crossval.rounds import Rounds, check_starts, prepare, same_
 from ferlit.training.crossval.settings import Settings, comparable
 from ferlit.training.fit.options import resolve
 from ferlit.training.subprocesses.grids import (
-    alone_in,
     available_cores,
     check_checkpoints,
     failures,
@@ -72,7 +72,7 @@ def main(command: str, options: list[str]) -> None:
             "the epoch is chosen as well, so these accuracies flatter",
             highlight=False,
         )
-    with alone_in(folder, command):
+    with alone_in(folder, command, "give another --output"):
         settings.write(folder)
         runs = plan_runs(folder, options_of, settings.seeds, rounds)
         asked = [run for run in runs if run.system in overlays and run.seed in seeds]

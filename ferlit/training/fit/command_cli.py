@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from ferlit.data.loading.datamodule import ExpressionDataModule
 from ferlit.errors import FerlitError, UsageError
+from ferlit.locks import TakenError
 from ferlit.models.timm import weights_follow
 from ferlit.runs.checkpoints import config_of, read_checkpoint
 from ferlit.runs.folder import RunFolder
@@ -36,6 +37,7 @@ class CommandCLI(OptionsCLI):
 
     is_of_run = False  # whether the configuration is that of a run
     trainer: RunTrainer
+    held: ExitStack  # until the command ends
     content: dict[str, Any]  # of the checkpoint
     training: Training  # whom the checkpoint has seen
 
@@ -143,7 +145,10 @@ class CommandCLI(OptionsCLI):
     def _run_subcommand(self, subcommand: str) -> None:
         """Let an interruption say what a fit goes on from, by KeyboardInterrupt's arguments."""
         try:
-            super()._run_subcommand(subcommand)
+            with ExitStack() as self.held:
+                super()._run_subcommand(subcommand)
+        except TakenError:
+            raise
         except Exception:
             # A SIGTERM to all processes ends a loader's workers, which PyTorch takes for a failure
             # of theirs before Lightning comes to end the run.

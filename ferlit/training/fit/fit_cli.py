@@ -8,6 +8,7 @@ from typing import Any
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from ferlit.data.loading.datamodule import ExpressionDataModule
+from ferlit.locks import alone_in
 from ferlit.runs.checkpoints import read_checkpoint
 from ferlit.runs.folder import TESTED, RunFolder
 from ferlit.runs.people import Split, Training
@@ -71,7 +72,9 @@ class FitCLI(CommandCLI):
 
     def fit(self, **arguments: Any) -> None:
         """Train, unless the run that ``--ckpt_path`` names has come to its end."""
-        checkpoint = arguments.get("ckpt_path")
+        tracker, checkpoint = self.trainer.logger, arguments.get("ckpt_path")
+        if isinstance(tracker, RunLogger) and is_first_process() and not is_trial(self.trainer):
+            self.held.enter_context(alone_in(Path(tracker.log_dir), "fit", "end it"))
         run = RunFolder.around(Path(checkpoint)) if checkpoint else None
         if run is not None:
             self.finished = run if is_over(run, self.settings["trainer"]) else None

@@ -2,14 +2,11 @@
 
 import json
 import os
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from ferlit.errors import FerlitError, UsageError
-from ferlit.locks import is_taken
 from ferlit.options import option_values
 from ferlit.runs.folder import BEST, CHECKPOINTS, RunFolder
 from ferlit.training.subprocesses.fit import Fit
@@ -98,29 +95,6 @@ def gpus_of(trainer: Mapping[str, Any]) -> list[str]:
             "leave the option out, and give --jobs"
         )
     return gpus
-
-
-@contextmanager
-def alone_in(folder: Path, command: str) -> Iterator[None]:
-    """Keep other processes of a command out of its folder: they would run the same fits.
-
-    Raises:
-        FerlitError: there is one.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    if sys.platform == "win32":  # no locks there
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        if is_taken(handle):
-            raise FerlitError(
-                f"{folder}: another ferlit {command} is running there; wait for its end, "
-                "or give another --output"
-            )
-        yield
-    finally:
-        os.close(handle)
 
 
 def has_begun(folder: Path) -> bool:

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 
+from ferlit import locks
 from ferlit.cli import main
 from ferlit.data.store import Store
 from ferlit.runs.folder import RunFolder
@@ -281,6 +282,40 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(store: Store, tmp_path: P
     logged = losses(last.parent.parent)
     assert [len(logged[epoch]) for epoch in range(epochs)] == [3] * epochs
     assert [folder.name for folder in (tmp_path / "ckplus").iterdir()] == ["version_0"]
+
+
+def test_two_fits_do_not_write_into_one_run(
+    store: Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    running = subprocess.Popen(
+        command(store, tmp_path, "--trainer.max_epochs=10000"),
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    run = tmp_path / "ckplus" / "version_0"
+    last = run / "checkpoints" / "last.ckpt"
+    try:
+        while not last.exists() and running.poll() is None:
+            time.sleep(0.05)
+        monkeypatch.setattr(locks, "PATIENCE_SECONDS", 0.1)
+        again = fit_options(store.folder, tmp_path, f"--ckpt_path={last}")
+        assert main([*again, "--trainer.max_epochs=10000"]) == 1
+        told = " ".join(capsys.readouterr().err.split())
+        assert f"{run}: another ferlit fit is running there; wait for its end, or end it" in told
+        assert running.poll() is None
+        assert (run / "config.yaml").is_file()
+    finally:
+        running.kill()
+        running.wait()
+    assert all(len(rows) == 3 for rows in losses(run).values())
+    epochs = torch.load(last, weights_only=True)["epoch"] + 2
+    monkeypatch.undo()
+    assert main([*again, f"--trainer.max_epochs={epochs}"]) == 0, "a killed fit holds nothing"
 
 
 def test_an_interrupted_run_says_how_to_go_on(store: Store, tmp_path: Path) -> None:
