@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 # Lightning 2.6 calls what jsonargparse 4.49 deprecates; the pin in our metadata keeps both working.
 os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
 
-from lightning.pytorch import LightningDataModule
+from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
@@ -45,6 +45,18 @@ T = TypeVar("T", bound="OptionsCLI")
 
 class OptionsCLI(LightningCLI):
     """LightningCLI with our options and their defaults."""
+
+    def __init__(self, *classes: Any, **keywords: Any) -> None:
+        self._command = keywords["args"][0]
+        super().__init__(*classes, **keywords)
+
+    def _prepare_subcommand_parser(
+        self, klass: type[Trainer], subcommand: str, **keywords: Any
+    ) -> LightningArgumentParser:
+        """Lightning's for the command that is given; the others need no options."""
+        if subcommand != self._command:
+            return self.init_parser(**keywords)
+        return super()._prepare_subcommand_parser(klass, subcommand, **keywords)
 
     @classmethod
     def run(cls: type[T], arguments: Sequence[str], *, exit_on_error: bool = True, **own: Any) -> T:
