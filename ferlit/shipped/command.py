@@ -10,6 +10,7 @@ _EPILOG = """\
 recognise, demo, evaluate and export take such a name for a model, and --model.init_from starts a
 training from its weights:
   ferlit recognise photo.jpg
+  ferlit recognise --model fer2013 photo.jpg
   ferlit evaluate --model ferplus --store STORE
   ferlit fit --config folder.yaml --data.root my_faces --model.init_from ferplus
 """
