@@ -113,9 +113,11 @@ def alone_in(folder: Path, command: str, remedy: str) -> Iterator[None]:
                 f"{folder}: another ferlit {command} is running there; wait for its end, or "
                 f"{remedy}"
             )
-        yield
-        with suppress(OSError):  # in file systems without locks
-            fcntl.flock(handle, fcntl.LOCK_UN)  # children may have the file open a little longer
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # in file systems without locks
+                fcntl.flock(handle, fcntl.LOCK_UN)  # children may hold it a little longer
     finally:
         os.close(handle)
 

@@ -165,7 +165,10 @@ def test_a_report_says_the_same(files: Path, runs: str, tmp_path: Path) -> None:
 def test_an_export_has_the_same_card(files: Path, tmp_path: Path) -> None:
     checkpoint = f"{measures.TWO_BRANCHES}/checkpoints/best.ckpt"
     assert main(["export", f"--checkpoint={checkpoint}", f"--output={tmp_path}/model.pt2"]) == 0
-    same_text(*((folder / "model.pt2.md").read_text() for folder in (Path("exported"), tmp_path)))
+    old, new = ((folder / "model.pt2.md").read_text() for folder in (Path("exported"), tmp_path))
+    stores = re.search(r"\| store \|.*?\n\n(?=\| part \|)", new, re.DOTALL)
+    assert stores is not None, "what a card has told since"
+    same_text(old, new.replace(stores[0], ""))
 
 
 @pytest.mark.parametrize("path", measures.NETWORKS)

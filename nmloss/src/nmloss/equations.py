@@ -65,7 +65,7 @@ def adaptive_threshold(tuples: Tuples, mine: bool, sharpness: float | None) -> T
     return total / count.clamp(min=1)
 
 
-def n_plus_one(tuples: Tuples, margin: float, sharpness: float | None) -> Tensor:
+def n_plus_one(tuples: Tuples, margin: float, sharpness: float | None = None) -> Tensor:
     """(Q,) Eq. 1, of sharpness 1 unless another is given; the query is not one of its positives."""
     if isinstance(tuples, AllPairs):
         return tuples.n_plus_one(margin, sharpness)

@@ -69,6 +69,8 @@ def test_the_split_the_store_and_the_seeds_are_recorded(
         "fingerprint": store.description.fingerprint,
         "content": store.content,
         "manifest_sha256": checksum(store.folder / MANIFEST),
+        "landmarks": "database",
+        "reader": {},
     }
     assert content["command"][1:3] == ["fit", "--config=ckplus.yaml"]
 
