@@ -46,11 +46,3 @@ def fixed_places(room: tuple[int, int], crops: int) -> NDArray[np.int64]:
     down, right = room
     corners = [(0, 0), (0, right), (down, 0), (down, right)] if crops == 5 else []
     return np.array([(down // 2, right // 2), *corners])
-
-
-def fixed_crops(faces: NDArray[np.uint8], crops: int, size: int) -> NDArray[np.uint8]:
-    """(B * crops, size, size) of (B, H, W) faces, at `fixed_places`."""
-    height, width = faces.shape[1:]
-    places = fixed_places((height - size, width - size), crops)
-    each = [faces[:, y : y + size, x : x + size] for y, x in places]
-    return np.stack(each, axis=1).reshape(-1, size, size)

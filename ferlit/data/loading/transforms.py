@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ferlit.data.loading.draws import Draws, draw_maps, draw_places, happens
-from ferlit.data.loading.geometry import cut, fixed_crops, fixed_places
+from ferlit.data.loading.geometry import cut, fixed_places
 from ferlit.errors import UsageError
 
 INPUT_SIZE = 48
@@ -182,14 +182,13 @@ class FaceTransform:
             (B, 1, 48, 48) float32; (B, 5, 1, 48, 48) with 5 crops.
         """
         size: tuple[int, int] = faces.shape[1:]
-        faces = np.ascontiguousarray(faces)
-        draws = self.draw(seeds, size) if self.is_random else None
-        crops = (
-            cut(faces, draws, INPUT_SIZE) if draws else fixed_crops(faces, self.crops, INPUT_SIZE)
-        )
+        draws = self.draw(seeds, size)
+        repeated = np.repeat(faces, self.crops, axis=0) if self.crops > 1 else faces
+        crops = cut(np.ascontiguousarray(repeated), draws, INPUT_SIZE)
         images: NDArray[Any] = equalize_histograms(crops) if self.equalize else crops
         images = standardize(subtract_plane(images) if self.fit_plane else images)
-        for row, (left, top, right, bottom) in enumerate(draws.holes if draws else ()):
+        for row in np.flatnonzero(draws.holes.any(axis=1)):
+            left, top, right, bottom = draws.holes[row]
             images[row, top:bottom, left:right] = 0  # the mean of an input
         # With strides that say channels last, so that the first convolution's output is so too.
         inputs = torch.from_numpy(images)[..., None].permute(0, 3, 1, 2)
@@ -228,6 +227,8 @@ class FaceTransform:
     def _holes(self, seeds: Sequence[int]) -> NDArray[np.int64]:
         """(B, 4) the rectangles to empty; of no size where there is none."""
         holes = np.zeros((len(seeds), 4), np.int64)
+        if not self.augment.erase:
+            return holes
         size = {"shape": (INPUT_SIZE, INPUT_SIZE)}
         for row in np.flatnonzero(happens(seeds, self.augment.erase)).tolist():
             self.erasing.set_random_seed(seeds[row])

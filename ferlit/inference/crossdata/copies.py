@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferlit.inference.crossdata.members import Member
-from ferlit.runs.seen import seen_among
+from ferlit.runs.seen import Seen, seen_among
 
 
 class Copies(NamedTuple):
@@ -39,9 +39,20 @@ class Copies(NamedTuple):
             tested: Whose faces judge it.
             rows: Which.
         """
+        seen = seen_among(trained.trainings[fold], tested.store, rows, "test")
+        return cls.beside(seen, trained, tested)
+
+    @classmethod
+    def beside(cls, seen: Seen, trained: Member, tested: Member) -> "Copies":
+        """Those of a network of which it is known which tested faces it has seen.
+
+        Args:
+            seen: Of the faces that judge.
+            trained: What it is trained on.
+            tested: Whose faces judge it.
+        """
         own, others = trained.store.face_hashes, tested.store.face_hashes
-        shared = 0 if tested is trained else int(np.isin(others, own).sum())
-        return cls(shared, seen_among(trained.trainings[fold], tested.store, rows, "test").copies)
+        return cls(0 if tested is trained else int(np.isin(others, own).sum()), seen.copies)
 
     def notes(self, trained: str, tested: str, judges: int) -> list[str]:
         """For people.

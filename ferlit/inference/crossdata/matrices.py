@@ -18,7 +18,7 @@ from ferlit.inference.crossdata.settings import Judging, Settings
 from ferlit.inference.evaluate.judging import known_faces
 from ferlit.locks import alone_in
 from ferlit.options import option_values
-from ferlit.runs.seen import ALLOW, seen_among, which_seen
+from ferlit.runs.seen import ALLOW, seen_among
 from ferlit.training.fit.options import resolve
 from ferlit.training.subprocesses.grids import (
     available_cores,
@@ -230,17 +230,16 @@ def _check_pairs(members: Sequence[Member], judging: Judging) -> None:
                 _, part, _ = known_faces(classes, tested.store, part, common=judging.common)
                 which = f"{trained.name} ({_title(fold)}) on {tested.name}"
                 seen = seen_among(training, tested.store, part.rows, "test")
-                is_seen = which_seen(training, tested.store, part.rows, "test")
-                stay = part.rows if judging.allow_seen_people else part.rows[~is_seen]
-                copies = Copies.of(trained, fold, tested, stay)
-                for note in copies.notes(trained.name, tested.name, len(stay)):
+                stay = seen.of if judging.allow_seen_people else seen.of - seen.images
+                copies = Copies.beside(seen, trained, tested)
+                for note in copies.notes(trained.name, tested.name, stay):
                     logger.warning("%s: %s", which, note)
                 if not seen.images:
                     continue
                 if judging.allow_seen_people:
                     logger.warning("%s: %s (--%s true: they stay)", which, seen, ALLOW)
                     continue
-                if is_seen.all():
+                if not stay:
                     raise DataError(
                         f"{which}: all {seen.of} tested faces, or their persons, are among those "
                         "that train and validate the network, so that none could judge it; leave "

@@ -16,7 +16,7 @@ from ferlit.inference.classifiers.metadata import read_metadata
 from ferlit.inference.origin import Origin
 from ferlit.runs.checkpoints import read_checkpoint
 from tests.ferlit.data.written_stores import write_store
-from tests.ferlit.tiny import TINY
+from tests.ferlit.training.fits import small_fit, union_of
 
 PEOPLE = ("1", "2", "3", "4", "5", "6", "7")
 # Person 7 is in the training part, and person 1 of the other store too in two parts.
@@ -35,20 +35,8 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> list[Store]:
 
 
 def fit(stores: list[Store], runs: Path, *more: str) -> list[str]:
-    return [
-        "fit",
-        "--config=fer2013.yaml",
-        "--data.database=null",
-        f"--data.store=[{', '.join(str(store.folder) for store in stores)}]",
-        "--data.num_workers=0",
-        "--data.batch_size=12",
-        "--data.store_weights=[1, 2]",
-        "--trainer.max_epochs=2",
-        *TINY,
-        f"--trainer.logger.save_dir={runs}",
-        "--trainer.accelerator=cpu",
-        *more,
-    ]
+    options = ("--data.batch_size=12", "--data.store_weights=[1, 2]", "--trainer.max_epochs=2")
+    return small_fit("fer2013.yaml", runs, *union_of(stores), *options, *more)
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from ferlit.data.store import Store
@@ -11,21 +12,34 @@ from tests.ferlit.tiny import TINY
 ROOT = Path(__file__).parents[3]
 
 
-def fit_options(store: Path, runs: Path, *more: str) -> list[str]:
+def small_fit(config: str, runs: Path, *more: str) -> list[str]:
+    """By a configuration, of a tiny network."""
     return [
         "fit",
-        "--config=ckplus.yaml",
-        f"--data.store={store}",
-        "--data.folds=4",
+        f"--config={config}",
         "--data.num_workers=0",
-        "--data.tuples_per_batch=6",
-        "--model.lr_scheduler.T_max=60",  # so that a fit may stop early and go on
         *TINY,
-        "--model.optimizer.lr=0.03",  # so that the first epoch is better than the last
         f"--trainer.logger.save_dir={runs}",
         "--trainer.accelerator=cpu",
         *more,
     ]
+
+
+def union_of(stores: Sequence[Store]) -> tuple[str, str]:
+    """The options that take several stores as one."""
+    folders = ", ".join(str(store.folder) for store in stores)
+    return "--data.database=null", f"--data.store=[{folders}]"
+
+
+def fit_options(store: Path, runs: Path, *more: str) -> list[str]:
+    options = (
+        f"--data.store={store}",
+        "--data.folds=4",
+        "--data.tuples_per_batch=6",
+        "--model.lr_scheduler.T_max=60",  # so that a fit may stop early and go on
+        "--model.optimizer.lr=0.03",  # so that the first epoch is better than the last
+    )
+    return small_fit("ckplus.yaml", runs, *options, *more)
 
 
 def command(store: Store, runs: Path, *more: str) -> list[str]:

@@ -19,7 +19,7 @@ from ferlit.runs.checkpoints import read_checkpoint
 from ferlit.runs.people import Split, Training
 from ferlit.runs.seen import seen_among
 from tests.ferlit.data.written_stores import write_store
-from tests.ferlit.tiny import TINY
+from tests.ferlit.training.fits import small_fit, union_of
 from tests.ferlit.training.test_many_processes import finish, start
 
 PEOPLE = ("1", "2", "3", "4", "5", "6")
@@ -36,27 +36,15 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> list[Store]:
     ]
 
 
-def named(stores: list[Store]) -> str:
-    return f"--data.store=[{', '.join(str(store.folder) for store in stores)}]"
-
-
 def options(stores: list[Store], runs: Path, *more: str) -> list[str]:
-    return [
-        "fit",
-        "--config=ckplus.yaml",
-        "--data.database=null",
-        named(stores),
+    own = (
         "--data.folds=4",
-        "--data.num_workers=0",
         "--data.tuples_per_batch=6",
         "--data.store_weights=[1, 1.5]",
         "--model.lr_scheduler.T_max=60",
         "--trainer.max_epochs=3",
-        *TINY,
-        f"--trainer.logger.save_dir={runs}",
-        "--trainer.accelerator=cpu",
-        *more,
-    ]
+    )
+    return small_fit("ckplus.yaml", runs, *union_of(stores), *own, *more)
 
 
 @pytest.fixture(scope="module")
@@ -249,7 +237,7 @@ def test_what_does_not_fit_ends_a_command_in_a_word(
 ) -> None:
     for more, code, reason in (
         (("--data.fold=null",), 2, "no official split: jaffe ("),
-        ((named([stores[0], stores[0]]),), 2, "is named twice"),
+        (union_of([stores[0], stores[0]]), 2, "is named twice"),
         ((f"--data.store=[{stores[0].folder}, {tmp_path}/no]",), 1, "no: no prepared store"),
         (("--data.database=ckplus",), 2, "give --data.database null"),
         (("--data.store_weights=[1, 2, 3]",), 2, "3 weights for 2 stores, jaffe, kdef"),

@@ -13,7 +13,7 @@ from ferlit.inference.crossdata.members import Member
 from ferlit.runs.people import Split, Training
 from ferlit.runs.seen import seen_among
 from tests.ferlit.data.written_stores import write_store
-from tests.ferlit.tiny import TINY
+from tests.ferlit.training.fits import small_fit
 
 SPLITS = ("train", "train", "val", "test")
 
@@ -79,7 +79,8 @@ def test_a_checkpoint_knows_them_too(two: tuple[Member, Member]) -> None:
 
 def test_an_evaluation_tells_of_them(two: tuple[Member, Member], tmp_path: Path) -> None:
     one, other = two
-    assert main(["fit", *_fit(one.store.folder, tmp_path)]) == 0
+    own = ("--data.database=null", f"--data.store={one.store.folder}", "--trainer.max_epochs=1")
+    assert main(small_fit("fer2013.yaml", tmp_path, *own)) == 0
     model = tmp_path / "fer2013" / "version_0"
     output = tmp_path / "evaluation"
     given = ["evaluate", f"--model={model}", f"--store={other.store.folder}", "--bootstrap=0"]
@@ -87,11 +88,3 @@ def test_an_evaluation_tells_of_them(two: tuple[Member, Member], tmp_path: Path)
     (told,) = json.loads((output / "evaluation.json").read_text())["stores"]
     assert told["people"]["copies"] == 1
     assert any(note.startswith("flattering: 1 of 6 faces are, pixel") for note in told["notes"])
-
-
-def _fit(store: Path, runs: Path) -> list[str]:
-    return [
-        *("--config=fer2013.yaml", "--data.database=null", f"--data.store={store}"),
-        *("--data.num_workers=0", "--trainer.max_epochs=1", "--trainer.accelerator=cpu"),
-        *(*TINY, f"--trainer.logger.save_dir={runs}"),
-    ]

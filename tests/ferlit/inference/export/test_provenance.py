@@ -12,7 +12,7 @@ from ferlit.data.preparation import prepare_store
 from ferlit.data.store import Store
 from ferlit.inference.classifiers.metadata import read_metadata
 from ferlit.inference.origin import Origin
-from tests.ferlit.tiny import TINY
+from tests.ferlit.training.fits import small_fit
 
 SOFT = {"votes": "crossentropy", "own_labels": 0.25}
 
@@ -25,17 +25,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 def options(store: Store, runs: Path, *more: str) -> list[str]:
-    return [
-        "fit",
-        "--config=ferplus.yaml",
-        f"--data.store={store.folder}",
-        "--data.num_workers=0",
-        "--trainer.max_epochs=1",
-        *TINY,
-        f"--trainer.logger.save_dir={runs}",
-        "--trainer.accelerator=cpu",
-        *more,
-    ]
+    own = (f"--data.store={store.folder}", "--trainer.max_epochs=1")
+    return small_fit("ferplus.yaml", runs, *own, *more)
 
 
 @pytest.fixture(scope="module")
